@@ -1,0 +1,1 @@
+"""The door: how a post over HTTP becomes a lead."""

@@ -1,0 +1,7 @@
+"""The app of posts."""
+
+from django.apps import AppConfig
+
+
+class IntakeConfig(AppConfig):
+    name = "intake"

@@ -1,0 +1,140 @@
+"""Credentials in, source out. Source: contract §2; DECISIONS, Intake 6.
+
+What a key opens is kept in the process for under a second; `intake/store.py` looks again, in the
+transaction that stores the lead, so a revoked key never stores one.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
+from urllib.parse import unquote_plus
+from uuid import UUID
+
+import structlog
+from django.db import Error as DatabaseProblem
+from django.http import HttpRequest
+
+from intake.fields import Field, plan_for
+from intake.problems import Problem
+from sources import keys
+from sources.models import Source, SourceKey
+from sources.names import fold
+
+REMEMBERED_SECONDS = 0.8
+HEADER_MAX_LENGTH = 128
+BEARER = "Bearer "
+NOTED_EVERY = timedelta(minutes=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A right key, the source that it opens, and that source's plan of fields."""
+
+    key: SourceKey
+    source: Source
+    plan: Mapping[str, Field]
+
+
+_remembered: dict[str, tuple[float, Credential]] = {}
+_noted: dict[UUID, datetime] = {}
+
+
+def authenticate(request: HttpRequest, now: datetime, *, is_afresh: bool = False) -> Credential:
+    """Return what the request's credentials open at `now`.
+
+    Raises Problem `invalid-credentials`, in the same words whatever is wrong. `is_afresh` asks the
+    database, whatever is remembered.
+    """
+    refused = Problem("invalid-credentials")
+    source_id = header(request, "HTTP_X_LEADPING_SOURCE_ID")
+    source_key = header(request, "HTTP_X_LEADPING_SOURCE_KEY")
+    bearer = header(request, "HTTP_AUTHORIZATION")
+    if is_key_in_query(request) or (source_id is None) != (source_key is None):
+        raise refused
+    opened = []
+    if source_id is not None and source_key is not None:
+        credential = look_up(source_key, now, is_afresh=is_afresh)
+        if not compare_digest(str(credential.source.id), source_id.lower()):
+            raise refused
+        opened.append(credential)
+    if bearer is not None:
+        if not bearer.lower().startswith(BEARER.lower()):
+            raise refused
+        opened.append(look_up(bearer[len(BEARER) :].strip(), now, is_afresh=is_afresh))
+    if not opened or opened[0].source.id != opened[-1].source.id:
+        raise refused
+    return opened[0]
+
+
+def header(request: HttpRequest, name: str) -> str | None:
+    """Return a credential header, None if it was not sent or is empty.
+
+    Raises Problem for one that is repeated (servers join them with a comma), over-long or not
+    ASCII.
+    """
+    value: str | None = request.META.get(name)
+    if value is None:
+        return None
+    value = value.strip(" \t")  # no more: the rest that strip() takes is odd
+    if not value:
+        return None
+    if "," in value or not value.isascii() or len(value) > HEADER_MAX_LENGTH:
+        raise Problem("invalid-credentials")
+    return value
+
+
+def is_key_in_query(request: HttpRequest) -> bool:
+    """Say whether the URL carries a key: it is in somebody's log by now."""
+    query = unquote_plus(request.META.get("QUERY_STRING", ""))
+    return keys.PREFIX in query or any(
+        fold(part.partition("=")[0]) == "sourcekey" for part in query.split("&")
+    )
+
+
+def look_up(key: str, now: datetime, *, is_afresh: bool) -> Credential:
+    """Return what a key opens; raises Problem for one that is mistyped, unknown or at its end."""
+    if not keys.is_well_formed(key):
+        raise Problem("invalid-credentials")
+    digest = keys.digest(key)
+    at, credential = _remembered.get(digest, (0.0, None))
+    if is_afresh or credential is None or time.monotonic() - at > REMEMBERED_SECONDS:
+        credential = load(digest)
+        if credential is None:
+            _remembered.pop(digest, None)
+            raise Problem("invalid-credentials")
+        _remembered[digest] = (time.monotonic(), credential)
+    if not compare_digest(credential.key.digest, digest) or not credential.key.is_live(now):
+        raise Problem("invalid-credentials")
+    return credential
+
+
+def load(digest: str) -> Credential | None:
+    """Return what the key with this digest opens, from the database; None if there is none."""
+    key = SourceKey.objects.filter(digest=digest).first()
+    if key is None:
+        return None
+    source = Source.objects.with_settings().get(id=key.source_id)
+    return Credential(key, source, plan_for(source.field_map))
+
+
+def note_use(credential: Credential, now: datetime) -> None:
+    """Note that a key was used, at most once a minute and process, by a statement of its own."""
+    key_id = credential.key.id
+    if now - _noted.get(key_id, NEVER) < NOTED_EVERY:
+        return
+    _noted[key_id] = now
+    try:
+        SourceKey.objects.used(key_id, now, NOTED_EVERY)
+    except DatabaseProblem:  # the lead is stored: a missing time of use must not take that back
+        log.warning("key.use_not_noted", key_id=str(key_id), exc_info=True)
+
+
+def forget() -> None:
+    """Forget every key and use that is remembered, as a new process would."""
+    _remembered.clear()
+    _noted.clear()

@@ -1,0 +1,238 @@
+"""The one way a post becomes a lead.
+
+`receive` is one transaction that reads as steps: repeat?, gather, decide, write. Locks on the
+person come before them with the rules that need them.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from intake import store
+from intake.authentication import Credential
+from intake.bodies import read_json
+from intake.fields import Reading, read_flat
+from intake.models import Post
+from intake.problems import NOT_ACCEPTED, Fault, Problem, invalid_lead
+from leads import normalize
+from leads.compliance import Finding, Verdict, judge
+from leads.facts import facts_of
+from leads.models import Lead
+from sources.ids import uuid7
+from sources.models import Source, Tag
+
+MAX_ROUNDS = 3
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A post as it came in: who, when, how and which bytes, with no credential left in them."""
+
+    received_at: datetime
+    request_id: str
+    method: str
+    path: str
+    address: str
+    headers: dict[str, str]
+    body: bytes = b""
+    body_size: int = 0
+    has_credential_blanked: bool = False
+    id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stored lead: new, or the first one again."""
+
+    lead: Lead
+    is_repeat: bool = False
+
+
+class Stale(Exception):
+    """The source or key is not as it was remembered: look again, and decide again."""
+
+
+def take(credential: Credential, arrival: Arrival, started_ns: int) -> tuple[Received, Reading]:
+    """Read the body of a post and receive what it says; also return how it was read.
+
+    `started_ns`: `time.perf_counter_ns()` when the post came. Raises as `receive` does, and
+    Problem for a source that is switched off and for a body that does not validate.
+    """
+    source = credential.source
+    if not source.is_enabled:
+        raise Problem("source-disabled")
+    members = read_json(arrival.body)
+    reading = read_flat(members, credential.plan, keep_unknown=source.is_unknown_kept)
+    if reading.faults:
+        raise invalid_lead(reading.faults)
+    return receive(credential, arrival, reading, us_since(started_ns)), reading
+
+
+def us_since(started_ns: int) -> int:
+    """Return the whole microseconds since `started_ns` of `time.perf_counter_ns()`."""
+    return (time.perf_counter_ns() - started_ns) // 1000
+
+
+def receive(credential: Credential, arrival: Arrival, reading: Reading, took_us: int) -> Received:
+    """Store the lead that a post says, with its findings and its post, or find it is a repeat.
+
+    Raises Problem for a conflict or a rule that rejects, Stale if `credential` is outdated; then
+    nothing is stored. `took_us`: microseconds since the post came, for its row.
+    """
+    source = credential.source
+    lead, tags = new_lead(source, arrival, reading, credential.key.is_test)
+    for _ in range(MAX_ROUNDS):
+        with transaction.atomic():
+            state = store.gather(credential.key.id, lead.external_id, lead.is_test)
+            if is_stale(credential, state):
+                raise Stale
+            if state.first_lead_id:
+                return repeat(credential, arrival, reading, lead, state.first_lead_id, took_us)
+            verdict = judge(facts_of(lead, source), source.modes)
+            if verdict.rejecting:
+                raise refusal(verdict, reading)
+            lead.take(verdict, source)
+            post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
+            post.lead, post.notes = lead, notes(reading)
+            if store.write(lead, post):
+                if tags:
+                    store.write_tags(lead, tags)
+                return Received(lead)
+        # Another post took the external id since we looked: look again, and find its lead.
+    raise Problem("unavailable")
+
+
+def is_stale(credential: Credential, state: store.State) -> bool:
+    """Say whether the source or the key is no longer as it was remembered."""
+    key = credential.key
+    return (state.source_version, state.key_expires_at, state.key_revoked_at) != (
+        credential.source.version,
+        key.expires_at,
+        key.revoked_at,
+    )
+
+
+def new_lead(
+    source: Source, arrival: Arrival, reading: Reading, is_test: bool
+) -> tuple[Lead, list[Tag]]:
+    """Return the lead that a post says, not judged and not saved, with its tags.
+
+    Tags that nobody knows are added to what the reading ignored.
+    """
+    values = dict(reading.values)
+    tag_ids, tag_names = values.pop("tag_ids", []), values.pop("tag_names", [])
+    tags, unknown = known_tags(source, tag_ids, tag_names)
+    lead = Lead(
+        **values,
+        business=source.business,
+        source=source,
+        received_at=arrival.received_at,
+        is_test=is_test,
+        ip_address=arrival.address or None,
+        user_agent=arrival.headers.get("User-Agent", ""),
+        assigned_phone_number_id=source.default_sender_number_id,
+    )
+    lead.product = lead.product or source.default_product
+    lead.vertical = lead.vertical or source.default_vertical
+    lead.email_key = normalize.email_key(lead.email)
+    lead.certificate_id = normalize.certificate_id(lead.trusted_form_url)
+    reading.ignored += unknown
+    return lead, tags
+
+
+def known_tags(source: Source, ids: list[str], tag_names: list[str]) -> tuple[list[Tag], list[str]]:
+    """Return the business's tags with these ids and names, and the names of those it has not.
+
+    Without any, the source's default tags. Intake never makes a tag.
+    """
+    if not ids and not tag_names:
+        return list(source.default_tags.all()), []
+    by_id: dict[str, Tag] = {}
+    by_name: dict[str, Tag] = {}
+    for tag in Tag.objects.filter(business=source.business_id):
+        by_id[str(tag.id)] = by_name[tag.name.casefold()] = tag
+    found = {}
+    unknown = []
+    for kind, known, wanted in (("tagIds", by_id, ids), ("tagNames", by_name, tag_names)):
+        for one in wanted:
+            if match := known.get(one.casefold()):
+                found[match.id] = match
+            else:
+                unknown.append(f"{kind}.{one}")
+    return list(found.values()), unknown
+
+
+def repeat(
+    credential: Credential,
+    arrival: Arrival,
+    reading: Reading,
+    lead: Lead,
+    first_lead_id: UUID,
+    took_us: int,
+) -> Received:
+    """Return the first lead with this external id, if it is of the same person.
+
+    Raises Problem `external-id-conflict`. Source: contract §7.
+    """
+    first = Lead.objects.get(id=first_lead_id)
+    if not first.is_of(lead.phone, lead.email_key):
+        raise Problem(
+            "external-id-conflict",
+            f"The lead {first.id} of another person already has this externalId.",
+            headers={"Location": f"/leads/{first.id}"},
+        )
+    post = new_post(credential, arrival, 201, "repeated", took_us)
+    post.lead, post.notes = first, notes(reading)
+    post.save(force_insert=True)
+    return Received(first, is_repeat=True)
+
+
+def refusal(verdict: Verdict, reading: Reading) -> Problem:
+    """Return the problem of a lead that some rule rejects: the first such rule names it."""
+
+    def fault(one: Finding) -> Fault:
+        code = "not-accepted" if one.rule in NOT_ACCEPTED else one.rule.value
+        return Fault(reading.sent_as.get(one.field, one.field or "source"), code, one.sentence)
+
+    first = verdict.rejecting[0]
+    faults = [fault(one) for one in verdict.findings]
+    return Problem(fault(first).code, " ".join(one.detail for one in faults), faults)
+
+
+def notes(reading: Reading) -> dict[str, list[str]]:
+    """Return the names that the answer's headers report, as they are kept with the post."""
+    told = {"ignored": reading.ignored, "truncated": reading.truncated}
+    return {what: names for what, names in told.items() if names}
+
+
+def new_post(
+    credential: Credential, arrival: Arrival, status: int, outcome: str, took_us: int
+) -> Post:
+    """Return the row that keeps a post, not saved."""
+    return Post(
+        id=arrival.id,
+        received_at=arrival.received_at,
+        source=credential.source,
+        key=credential.key,
+        request_id=arrival.request_id,
+        method=arrival.method,
+        path=arrival.path,
+        address=arrival.address or None,
+        headers=arrival.headers,
+        body=arrival.body,
+        body_size=arrival.body_size,
+        has_credential_blanked=arrival.has_credential_blanked,
+        status=status,
+        outcome=outcome,
+        took_us=took_us,
+    )
+
+
+def keep_refused(credential: Credential, arrival: Arrival, problem: Problem, took_us: int) -> None:
+    """Keep a post that was refused, with the answer that the vendor gets."""
+    post = new_post(credential, arrival, problem.type.status, problem.type.code, took_us)
+    post.answer = problem.as_json(arrival.request_id, arrival.path)
+    post.save(force_insert=True)

@@ -1,0 +1,260 @@
+"""The intake endpoints: HTTP in, HTTP out, and the order in which a post is looked at.
+
+Source: contract §1, §8, §9.
+"""
+
+import re
+import time
+from typing import Any
+from urllib.parse import unquote_plus
+
+import orjson
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.views import APIView
+
+from intake.authentication import Credential, authenticate, note_use
+from intake.bodies import malformed
+from intake.problems import Kept, Problem
+from intake.receive import Arrival, Stale, keep_refused, take, us_since
+from leads.models import now
+from leads.normalize import CONTROL
+from leads.serializers import intake_answer
+from sources.keys import blank, blank_bytes
+
+MAX_BODY_BYTES = 64 * 1024
+START_BYTES = 4 * 1024
+MAX_DECLARED_BYTES = 2**31 - 1
+HEADER_MAX_LENGTH = 512
+PATH_MAX_LENGTH = 200
+KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "Accept", "Idempotency-Key")
+JSON_TYPE = re.compile(r"(?:application|text)/json|application/[\w.-]+\+json", re.ASCII)
+CREDENTIAL_HEADERS = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_LEADPING_SOURCE_ID",
+    "HTTP_X_LEADPING_SOURCE_KEY",
+)
+FORM_TYPE = "application/x-www-form-urlencoded"
+MULTIPART_TYPE = "multipart/form-data"
+MAX_LOOKS = 3
+
+LISTED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
+MAX_LISTED_NAMES = 20
+
+log = structlog.get_logger()
+
+
+class IntakeView(APIView):
+    """`POST /leads/intake`: one flat post in, the stored lead out.
+
+    DRF's own steps of a request are passed by: they cost more than all of ours.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        visit = Visit(request)
+        try:
+            return visit.answer()
+        except Problem as problem:
+            return visit.refuse(problem)
+        except (OperationalError, InterfaceError):
+            log.exception("post.database_unavailable", post_id=str(visit.arrival.id))
+            return visit.refuse(Problem("unavailable"))
+        except Exception:
+            log.exception("post.failed", post_id=str(visit.arrival.id))
+            return visit.refuse(Problem("internal-error"))
+
+
+class Visit:
+    """One post, from its first byte to its answer, looked at in the published order."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.started_ns = time.perf_counter_ns()
+        self.credential: Credential | None = None
+        self.arrival = Arrival(
+            received_at=now(),
+            request_id=request.META["REQUEST_ID"],
+            method=(request.method or "")[:10],
+            path=blank(request.path)[0][:PATH_MAX_LENGTH],
+            address=request.META["REMOTE_ADDR"],
+            headers={
+                name: kept_header(value)
+                for name in KEPT_HEADERS
+                if (value := request.headers.get(name))
+            },
+            has_credential_blanked=has_stray_credential(request),
+        )
+
+    def answer(self) -> HttpResponse:
+        """Return the `201`; raises Problem for everything else."""
+        self.read_body()
+        if self.request.method != "POST":
+            raise Problem("method-not-allowed", headers={"Allow": "POST"})
+        self.check_media_type()
+        for look in range(MAX_LOOKS):
+            self.credential = authenticate(self.request, timezone.now(), is_afresh=look > 0)
+            try:
+                return self.decide(self.credential)
+            except Stale:
+                continue
+        raise Problem("unavailable")  # the source is being changed all the time
+
+    def read_body(self) -> None:
+        """Read the body, blanking keys in it; raises Problem if it is too large or unframed."""
+        meta, arrival = self.request.META, self.arrival
+        if "HTTP_TRANSFER_ENCODING" in meta:
+            raise Problem("length-required")
+        arrival.body_size = declared_size(meta.get("CONTENT_LENGTH") or "")
+        is_too_large = arrival.body_size > MAX_BODY_BYTES
+        try:
+            body = self.request.read(START_BYTES if is_too_large else MAX_BODY_BYTES)
+        except UnreadablePostError:
+            raise malformed("The body broke off before its end.") from None
+        arrival.body, was_blanked = blank_bytes(body)
+        arrival.has_credential_blanked |= was_blanked
+        if is_too_large:
+            raise Problem("body-too-large")
+
+    def check_media_type(self) -> None:
+        """Raise Problem unless the body says that it is JSON in UTF-8."""
+        encoding = self.request.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise Problem("unsupported-media-type", "Send the body without a content encoding.")
+        params = self.request.content_params or {}
+        if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+            raise Problem("unsupported-media-type", "Send the body in UTF-8.")
+        kind = (self.request.content_type or "").lower()
+        # curl's -d says of JSON that it is a form.
+        is_mislabelled = kind == FORM_TYPE and self.arrival.body.lstrip().startswith(b"{")
+        if kind and not is_mislabelled and not JSON_TYPE.fullmatch(kind):
+            is_multipart = kind == MULTIPART_TYPE
+            detail = (
+                f"{MULTIPART_TYPE} is not taken; send application/json." if is_multipart else ""
+            )
+            raise Problem("unsupported-media-type", detail)
+
+    def decide(self, credential: Credential) -> HttpResponse:
+        """Return the `201` for a post with these credentials.
+
+        Raises Problem, or Stale when the source or key has changed since it was remembered.
+        """
+        received, reading = take(credential, self.arrival, self.started_ns)
+        note_use(credential, self.arrival.received_at)
+        lead = received.lead
+        findings = [one["code"] for one in lead.findings]
+        headers = {
+            "Location": f"/leads/{lead.id}",
+            "Leadping-Post-Id": str(self.arrival.id),
+            "Leadping-Findings": ", ".join(findings),
+            "Leadping-Ignored-Fields": listed(reading.ignored),
+            "Leadping-Truncated": listed(reading.truncated),
+        }
+        outcome = "repeated" if received.is_repeat else lead.compliance_status.lower()
+        self.tell("post.stored", 201, outcome, findings=findings, lead_id=str(lead.id))
+        return HttpResponse(
+            orjson.dumps(intake_answer(lead, credential.source)),
+            status=201,
+            content_type="application/json",
+            headers={name: value for name, value in headers.items() if value},
+        )
+
+    def refuse(self, problem: Problem) -> HttpResponse:
+        """Return the answer to a refused post, after keeping what is kept of such a one."""
+        if problem.type.kept != Kept.NOTHING:
+            self.keep(problem)
+        response = refusal(self.arrival.request_id, self.arrival.path, problem)
+        self.tell(
+            "post.refused",
+            problem.type.status,
+            problem.type.code,
+            faults=sorted({one.code for one in problem.faults}),
+        )
+        return response
+
+    def keep(self, problem: Problem) -> None:
+        """Keep the post if its credentials are right: strangers' posts are not kept."""
+        if problem.type.kept == Kept.START:
+            self.arrival.body = self.arrival.body[:START_BYTES]
+        try:
+            if self.credential is None:  # refused before anyone had looked at them
+                self.credential = authenticate(self.request, timezone.now())
+            keep_refused(self.credential, self.arrival, problem, us_since(self.started_ns))
+            note_use(self.credential, self.arrival.received_at)
+        except Problem:
+            return
+        except Exception:  # an answer without its post beats a post without an answer
+            log.exception("post.not_kept", post_id=str(self.arrival.id))
+
+    def tell(self, event: str, status: int, outcome: str, **more: Any) -> None:
+        """Write the line of the log that tells what became of the post."""
+        known = self.credential
+        log.info(
+            event,
+            post_id=str(self.arrival.id),
+            status=status,
+            outcome=outcome,
+            source_id=str(known.source.id) if known else None,
+            key_id=str(known.key.id) if known else None,
+            body_size=self.arrival.body_size,
+            took_us=us_since(self.started_ns),
+            **more,
+        )
+
+
+def has_stray_credential(request: HttpRequest) -> bool:
+    """Say whether something like a key stands in the URL or in a header where none belongs."""
+    meta = request.META
+    texts = [request.path, unquote_plus(meta.get("QUERY_STRING", ""))]
+    texts += [
+        value
+        for name, value in meta.items()
+        if name.startswith("HTTP_") and name not in CREDENTIAL_HEADERS
+    ]
+    return any(blank(text)[1] for text in texts)
+
+
+def declared_size(length: str) -> int:
+    """Return the bytes that a Content-Length declares, 0 if it is no number.
+
+    At most what the column holds: a longer number says no more than "too large".
+    """
+    if not (length.isascii() and length.isdigit()):
+        return 0
+    return int(length) if len(length) < 10 else MAX_DECLARED_BYTES
+
+
+@csrf_exempt
+def nothing_here(request: HttpRequest) -> HttpResponse:
+    """Answer `404` as a problem, whatever the method, for every other path under /leads."""
+    path = blank(request.path)[0][:PATH_MAX_LENGTH]
+    return refusal(request.META["REQUEST_ID"], path, Problem("not-found"))
+
+
+def refusal(request_id: str, path: str, problem: Problem) -> HttpResponse:
+    """Return a problem as the answer to the request with this id, to this path."""
+    return HttpResponse(
+        orjson.dumps(problem.as_json(request_id, path)),
+        status=problem.type.status,
+        content_type="application/problem+json",
+        headers={**problem.headers, "Leadping-Problem": problem.type.code},
+    )
+
+
+def kept_header(value: str) -> str:
+    """Return a header as it may be kept: without keys and control characters, not too long."""
+    return CONTROL.sub("", blank(value)[0])[:HEADER_MAX_LENGTH]
+
+
+def listed(names: list[str]) -> str:
+    """Return names for a header: the first 20 that may stand in one, sorted, the rest counted.
+
+    Source: contract §3, `Leadping-Ignored-Fields`.
+    """
+    shown = sorted(name for name in names if LISTED_NAME.fullmatch(name) and not blank(name)[1])
+    shown = shown[:MAX_LISTED_NAMES]
+    more = len(names) - len(shown)
+    return ", ".join([*shown, *([f"+{more} more"] if more else [])])

@@ -1,0 +1,80 @@
+"""What every request gets: an id, the caller's real address, headers that no view may forget."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from uuid import uuid4
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from sources.keys import blank
+
+GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+
+class RequestContext:
+    """Give the request `META["REQUEST_ID"]` and a `REMOTE_ADDR` that a stranger cannot set.
+
+    An inbound `X-Request-Id` is kept if it is 8 to 64 of `A-Za-z0-9._-` and no key. Under
+    `/leads` every answer says `Cache-Control: no-store`. Source: contract §1; §3, end of table.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        is_good = GOOD_REQUEST_ID.fullmatch(sent) and not blank(sent)[1]
+        request_id = sent if is_good else uuid4().hex
+        request.META["REQUEST_ID"] = request_id
+        peer = request.META.get("REMOTE_ADDR", "")
+        if not is_trusted(plain_address(peer)):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)  # it would say that we speak HTTPS
+        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        request.META["REMOTE_ADDR"] = caller_address(peer, forwarded_for)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = self.get_response(request)
+        finally:
+            structlog.contextvars.clear_contextvars()
+        response.headers["X-Request-Id"] = request_id
+        if request.path == "/leads" or request.path.startswith("/leads/"):
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def caller_address(peer: str, forwarded_for: str) -> str:
+    """Return the address of the caller, or "" if there is none, e.g. behind a Unix socket.
+
+    That is the peer, unless the peer is a trusted proxy: then the right-most address in
+    `X-Forwarded-For` that is not itself a trusted proxy. An IPv4 address in IPv6 clothes comes
+    back as IPv4.
+    """
+    address = plain_address(peer)
+    if not forwarded_for or not is_trusted(address):
+        return address
+    for hop in reversed(forwarded_for.split(",")):
+        nearer, address = address, plain_address(hop.strip())
+        if not address:
+            return nearer  # a hop that is no address: whoever told us is all that we know
+        if not is_trusted(address):
+            break
+    return address
+
+
+def plain_address(text: str) -> str:
+    """Return `text` as an IP address in its usual notation, "" if it is none."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])  # a zone says nothing elsewhere
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def is_trusted(address: str) -> bool:
+    """Say whether `address` belongs to a proxy named in the setting `TRUSTED_PROXIES`."""
+    return bool(address) and any(
+        ipaddress.ip_address(address) in network for network in settings.TRUSTED_PROXIES
+    )

@@ -1,0 +1,145 @@
+"""Every setting once, read from the environment; `.env.example` explains each."""
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(env.path("ENV_FILE", default=str(BASE_DIR / ".env")))  # the real environment wins
+
+# --- who we are -------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY")  # no default: without one there is no start
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# Where people and vendors reach this service: the base of problem `type` URIs and printed links.
+PORT = env.int("PORT", default=8000)
+PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
+# Proxies (addresses or networks) whose X-Forwarded-For and X-Forwarded-Proto are believed.
+TRUSTED_PROXIES = [ip_network(one) for one in env.list("TRUSTED_PROXIES", default=[])]
+
+# For the sign-in that `make run` makes on an empty database; without it, none is made.
+DEMO_PASSWORD = env.str("DEMO_PASSWORD", default="")
+
+# --- the database -----------------------------------------------------------------------------
+
+
+def database(url: dict[str, Any]) -> dict[str, Any]:
+    """Return Django's settings for a parsed `DATABASE_URL`, set up so that a `201` is durable."""
+    options = url.setdefault("OPTIONS", {})
+    if url["ENGINE"].endswith("sqlite3"):
+        options |= {
+            # FULL: with NORMAL, SQLite in WAL mode does not flush at a commit.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            "transaction_mode": "IMMEDIATE",  # a read that turns into a write cannot fail as busy
+            "timeout": 10,
+        }
+        url["CONN_MAX_AGE"] = None
+    else:
+        options |= {
+            # Client-side binding would write whole leads into PostgreSQL's log when one fails.
+            "server_side_binding": True,
+            "prepare_threshold": 1,
+            "connect_timeout": options.get("connect_timeout", 5),
+            "pool": {"min_size": 1, "max_size": env.int("DB_POOL_SIZE", default=16), "timeout": 5},
+        }
+    return url
+
+
+DATABASES = {
+    "default": database(
+        env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR}/leadping.sqlite3")
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- what is installed ------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "sources",
+    "leads",
+    "intake",
+    "leadping",
+]
+
+MIDDLEWARE = [
+    "leadping.middleware.RequestContext",
+    "leadping.health.HealthMiddleware",  # before any check of the host: probes come by address
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "leadping.urls"
+WSGI_APPLICATION = "leadping.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- transport --------------------------------------------------------------------------------
+
+HTTPS = env.bool("HTTPS", default=True)
+SECURE_SSL_REDIRECT = HTTPS
+# A redirect loses the body of a post, and probes speak plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^leads(/|$)"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- staff ------------------------------------------------------------------------------------
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# --- time, language, files --------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: the console has few files
+
+# --- logs -------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = "leadping.logs.configure"
+LOGGING = {"level": env.str("LOG_LEVEL", default="INFO")}

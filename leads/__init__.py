@@ -1,0 +1,1 @@
+"""Leads as they are stored, judged and read."""

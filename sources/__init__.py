@@ -1,0 +1,1 @@
+"""Who may send leads, for whom, under which rules and with which keys."""

@@ -1,0 +1,51 @@
+"""What the commands share: finding a source, and ending with a clear error."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, ProgrammingError
+from django.db.models import Q
+
+from sources.models import Source
+
+
+class ClearCommand(BaseCommand):
+    """A command whose ordinary troubles end with a sentence and not with a traceback."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ValidationError as error:
+            told = [
+                f"{field}: {' '.join(sentences)}" if field != "__all__" else " ".join(sentences)
+                for field, sentences in error.message_dict.items()
+            ]
+            raise CommandError("; ".join(told)) from None
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(
+                f"The database is not ready (has manage.py migrate been run?): {error}"
+            ) from None
+
+
+def source_by(text: str) -> Source:
+    """Return the source with this id or, if only one has it, this name; raises CommandError."""
+    wanted = Q(name=text)
+    if is_uuid(text):
+        wanted |= Q(id=text)
+    found = list(Source.objects.filter(wanted).select_related("business")[:2])
+    if not found:
+        raise CommandError(f'No source has the id or name "{text}".')
+    if len(found) > 1:
+        raise CommandError(f'Several sources are called "{text}": give the id.')
+    return found[0]
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether `text` can be the id of a row."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,411 @@
+"""Businesses, the vendors that send to them, the sources between the two, their keys and tags."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from sources import keys, names
+from sources.decimals import ExactDecimalField
+from sources.ids import uuid7
+from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
+
+
+class Business(models.Model):
+    """A company that buys leads: one tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "businesses"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Vendor(models.Model):
+    """A company that sends leads: a publisher, form or partner."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    """A label that a business puts on leads; intake uses tags and never makes one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    business = models.ForeignKey(Business, models.PROTECT, related_name="tags")
+    name = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint("business", Lower("name"), name="tag_name_unique_in_business")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def check_list_of_texts(value: Any) -> None:
+    """Raise ValidationError unless `value` is a list of non-blank texts of up to 100 characters."""
+    if not isinstance(value, list) or not all(
+        isinstance(one, str) and 0 < len(one.strip()) <= 100 for one in value
+    ):
+        raise ValidationError('Give a list of texts, e.g. ["TX", "CA"].')
+
+
+def check_field_map(value: Any) -> None:
+    """Raise ValidationError unless `value` maps further vendor names onto names of flat fields."""
+    if not isinstance(value, dict) or len(value) > 100:
+        raise ValidationError('Give up to 100 pairs of names, e.g. {"cell": "phone"}.')
+    for sent, field in value.items():
+        if field not in names.FLAT_FIELDS:
+            raise ValidationError(f'"{field}" is not the name of a field of a flat post.')
+        if not names.fold(sent) or names.fold(sent) in names.FOLDED:
+            raise ValidationError(f'"{sent}" already is the name of a field, or is empty.')
+
+
+def check_time_zone(value: str) -> None:
+    """Raise ValidationError unless `value` is the IANA name of a time zone."""
+    if value not in zoneinfo.available_timezones():
+        raise ValidationError(f'"{value}" is not a time zone; an example: America/Chicago.')
+
+
+# Both databases hold it; SQLite alone would take more.
+MAX_COUNT = 1_000_000_000
+
+
+class SourceQuerySet(models.QuerySet["Source"]):
+    def with_settings(self) -> Self:
+        """Fetch with each source all that judging a post of it needs."""
+        return self.select_related("business").prefetch_related("rule_modes", "default_tags")
+
+
+class Source(models.Model):
+    """The approved path by which one vendor sends leads for one business, with its rules.
+
+    Changed by `save()` only, never by a bulk update: each save sets a new `version`, by which the
+    processes that keep sources in memory see that theirs is old.
+    """
+
+    class DuplicateScope(models.TextChoices):
+        SOURCE = "source", "This source"
+        BUSINESS = "business", "Any source of the business"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    business = models.ForeignKey(Business, models.PROTECT, related_name="sources")
+    vendor = models.ForeignKey(Vendor, models.PROTECT, related_name="sources")
+    name = models.CharField(max_length=200)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="owned_sources",
+        help_text="The person who answers for this source; leads carry it as userId.",
+    )
+    notes = models.TextField(blank=True, help_text="For staff; never leaves the console.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    version = models.UUIDField(default=uuid7, editable=False)
+
+    is_enabled = models.BooleanField(
+        "enabled", default=True, help_text="Off: each post is answered 403 source-disabled."
+    )
+    compliance_approved_at = models.DateTimeField(null=True, blank=True, editable=False)
+    compliance_approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    compliance_approval_note = models.TextField(blank=True, editable=False)
+
+    allowed_states = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[check_list_of_texts],
+        help_text='USPS codes, e.g. ["TX", "CA"]. An empty list allows all; with a list, a lead '
+        "without a state is held too.",
+    )
+    allowed_products = models.JSONField(
+        default=list, blank=True, validators=[check_list_of_texts], help_text="As for states."
+    )
+    allowed_verticals = models.JSONField(
+        default=list, blank=True, validators=[check_list_of_texts], help_text="As for states."
+    )
+    is_trusted_form_required = models.BooleanField(
+        "requires TrustedForm",
+        default=False,
+        help_text="A lead without a TrustedForm certificate URL gets the finding consent-missing.",
+    )
+    is_sms_consent_covered = models.BooleanField(
+        "consent wording covers SMS",
+        default=False,
+        help_text="Staff have read the wording that people agree to, and it covers text messages.",
+    )
+    default_product = models.CharField(max_length=100, blank=True)
+    default_vertical = models.CharField(max_length=100, blank=True)
+    default_tags = models.ManyToManyField(Tag, blank=True, related_name="+")
+    default_sender_number_id = models.CharField(
+        max_length=64, blank=True, help_text="Leads carry it as assignedPhoneNumberId."
+    )
+
+    duplicate_window_days = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MaxValueValidator(3650)],
+        help_text="Days of 24 hours in which the same person counts as a duplicate; 0 = never.",
+    )
+    duplicate_scope = models.CharField(
+        max_length=10, choices=DuplicateScope.choices, default=DuplicateScope.SOURCE
+    )
+    daily_cap = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MAX_COUNT)],
+        help_text="Approved leads a day, in this source's time zone.",
+    )
+    monthly_cap = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MAX_COUNT)],
+        help_text="Approved leads a month, in this source's time zone.",
+    )
+    rate_per_minute = models.PositiveIntegerField(
+        default=300,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_COUNT)],
+        help_text="Posts in 60 seconds.",
+    )
+    time_zone = models.CharField(
+        max_length=64, default="America/New_York", validators=[check_time_zone]
+    )
+    cost_per_lead = ExactDecimalField(null=True, blank=True, validators=[MinValueValidator(0)])
+
+    field_map = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[check_field_map],
+        help_text='Further names that this vendor uses for our fields, e.g. {"cell": "phone"}.',
+    )
+    is_unknown_kept = models.BooleanField(
+        "keeps unknown fields",
+        default=False,
+        help_text="Fields that nobody knows go into sourceMetadata instead of being ignored.",
+    )
+    is_query_key_allowed = models.BooleanField(
+        "allows the key in the URL",
+        default=False,
+        help_text="For posting systems that can only call a URL; URLs are written to logs.",
+    )
+
+    objects = SourceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [("approve_source", "Can approve a source for compliance")]
+        constraints = [
+            models.UniqueConstraint(fields=["business", "name"], name="source_name_unique"),
+            models.CheckConstraint(
+                condition=Q(rate_per_minute__gte=1), name="source_rate_at_least_1"
+            ),
+            models.CheckConstraint(
+                condition=Q(duplicate_window_days__lte=3650), name="source_window_at_most_3650"
+            ),
+            models.CheckConstraint(
+                condition=Q(duplicate_scope__in=["source", "business"]),
+                name="source_duplicate_scope_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.version = uuid7()
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "version"}
+        super().save(*args, **kwargs)
+
+    @property
+    def is_compliance_approved(self) -> bool:
+        return self.compliance_approved_at is not None
+
+    @cached_property
+    def modes(self) -> dict[Rule, Mode]:
+        """Return the mode of every rule: the published default unless this source has its own."""
+        return DEFAULT_MODES | {Rule(one.rule): Mode(one.mode) for one in self.rule_modes.all()}
+
+    def approve(self, by: Any, note: str, at: datetime) -> None:
+        """Record that the source passed compliance review; `by` is a user, None on the shell."""
+        self.compliance_approved_at = at
+        self.compliance_approved_by = by
+        self.compliance_approval_note = note
+        self.save(
+            update_fields=[
+                "compliance_approved_at",
+                "compliance_approved_by",
+                "compliance_approval_note",
+            ]
+        )
+
+    def set_mode(self, rule: Rule, mode: Mode) -> None:
+        """Set one rule's mode; raises ValidationError for a mode that the rule does not allow."""
+        row, _ = SourceRule.objects.get_or_create(
+            source=self, rule=rule, defaults={"mode": DEFAULT_MODES[rule]}
+        )
+        row.mode = mode
+        row.full_clean()
+        row.save(update_fields=["mode"])
+
+    def issue_key(
+        self,
+        *,
+        label: str = "",
+        expires_at: datetime | None = None,
+        is_test: bool = False,
+        by: Any = None,
+    ) -> tuple[SourceKey, str]:
+        """Make a key and return its row and its text, which is to be had this once only.
+
+        Raises ValidationError for a label that is too long.
+        """
+        text = keys.mint()
+        row = SourceKey(
+            source=self,
+            label=label,
+            digest=keys.digest(text),
+            preview=keys.preview(text),
+            expires_at=expires_at,
+            is_test=is_test,
+            created_by=by,
+        )
+        row.full_clean()
+        row.save()
+        return row, text
+
+
+class SourceRule(models.Model):
+    """The mode that a source gives one rule, where it is not the default."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.ForeignKey(Source, models.CASCADE, related_name="rule_modes")
+    rule = models.CharField(max_length=40, choices=Rule.choices)
+    mode = models.CharField(max_length=10, choices=Mode.choices)
+
+    class Meta:
+        ordering = ["rule"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "rule"], name="source_rule_once"),
+            models.CheckConstraint(
+                condition=Q(
+                    *[
+                        Q(rule=rule.value, mode__in=[mode.value for mode in modes])
+                        for rule, modes in ALLOWED_MODES.items()
+                    ],
+                    _connector=Q.OR,
+                ),
+                name="source_rule_mode_allowed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.mode}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        self.source.save(update_fields=["version"])
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:
+        deleted = super().delete(*args, **kwargs)
+        self.source.save(update_fields=["version"])
+        return deleted
+
+    def clean(self) -> None:
+        if self.rule and self.mode and self.mode not in ALLOWED_MODES[Rule(self.rule)]:
+            allowed = ", ".join(ALLOWED_MODES[Rule(self.rule)])
+            raise ValidationError({"mode": f"{self.rule} may be set to: {allowed}."})
+
+
+class SourceKeyQuerySet(models.QuerySet["SourceKey"]):
+    def live(self, at: datetime) -> Self:
+        """Keep the keys that open the door at `at`."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=at), revoked_at=None)
+
+    def used(self, key_id: UUID, at: datetime, not_since: timedelta) -> None:
+        """Note that a key was used at `at`, unless it is noted for later than `not_since` ago."""
+        self.filter(Q(last_used_at=None) | Q(last_used_at__lte=at - not_since), id=key_id).update(
+            last_used_at=at
+        )
+
+
+class SourceKey(models.Model):
+    """What is kept of a key: its digest, who made it and when, until when it opens the door."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    source = models.ForeignKey(Source, models.PROTECT, related_name="keys")
+    label = models.CharField(max_length=100, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    preview = models.CharField(max_length=16, editable=False)
+    is_test = models.BooleanField(
+        "for tests",
+        default=False,
+        help_text="Leads posted with this key are tests: judged and stored, never counted.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SourceKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.preview
+
+    def is_live(self, at: datetime) -> bool:
+        """Say whether the key opens the door at `at`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+    def revoke(self, at: datetime, by: Any = None) -> None:
+        """End the key at `at`; what was already ended stays as it was."""
+        if self.revoked_at is None:
+            self.revoked_at, self.revoked_by = at, by
+            self.save(update_fields=["revoked_at", "revoked_by"])
+
+    def expire(self, at: datetime) -> None:
+        """Let the key end at `at`, unless it ends before."""
+        if self.expires_at is None or self.expires_at > at:
+            self.expires_at = at
+            self.save(update_fields=["expires_at"])

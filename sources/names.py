@@ -1,0 +1,33 @@
+"""The names of the flat fields, which a source's field map may point to.
+
+`intake/fields.py` says what each one is; a test holds the two together. Source: contract §3.
+"""
+
+import re
+
+FLAT_FIELDS = (
+    *("firstName", "lastName", "email", "phone", "phoneType", "dateOfBirth"),
+    *("address1", "address2", "city", "state", "zip", "gender"),
+    *("subId", "pubId", "sellerLeadId", "externalId", "directPostPrice", "price"),
+    *("utmSource", "utmMedium", "utmCampaign", "utmTerm", "utmContent"),
+    *("product", "vertical", "referrer", "landingPage", "trustedFormUrl"),
+    *("sourceMetadata", "tagIds", "tagNames"),
+)
+ALIASES = {
+    "birthDate": "dateOfBirth",
+    "postalCode": "zip",
+    "sellerLeadIdentifier": "sellerLeadId",
+    "xxTrustedFormCertUrl": "trustedFormUrl",
+}
+
+SKIPPED = re.compile(r"[_-]")
+
+
+def fold(name: str) -> str:
+    """Return `name` as names are compared: without regard to case, `_` and `-`."""
+    return SKIPPED.sub("", name).lower()
+
+
+FOLDED = {fold(name): name for name in FLAT_FIELDS} | {
+    fold(alias): name for alias, name in ALIASES.items()
+}
