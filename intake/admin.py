@@ -1,0 +1,19 @@
+"""Staff look at posts: read-only, and without the body, which holds personal data."""
+
+from django.contrib import admin
+
+from intake.models import Post
+from leads.admin import RecordAdmin
+
+
+@admin.register(Post)
+class PostAdmin(RecordAdmin):
+    list_display = ["id", "received_at", "source", "status", "outcome", "took_us"]
+    list_filter = ["status", "source"]
+    list_select_related = ["source"]
+    search_fields = ["=id", "=request_id"]
+    fields = [
+        *("id", "received_at", "source", "key", "request_id", "method", "path"),
+        *("status", "outcome", "answer", "notes", "lead", "body_size"),
+        *("has_credential_blanked", "took_us"),
+    ]

@@ -1,0 +1,244 @@
+"""The console as far as it goes: who may do what, and what no page shows."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from intake.models import Post
+from leads.admin import COUNTED_AT_MOST, CappedPaginator
+from leads.models import Lead
+from sources.models import Source, SourceKey
+from sources.rules import Mode, Rule
+from tests.factories import Door, make_source
+
+MODELS = [
+    "sources_business",
+    "sources_vendor",
+    "sources_tag",
+    "sources_source",
+    "sources_sourcekey",
+    "leads_lead",
+    "intake_post",
+]
+PERSONAL = ("Zebediah", "zeb@example.com", "+15125550137", "9 Hidden Lane", "2020-03-04")
+
+
+def signed_in(*permissions: str, is_superuser: bool = False) -> Client:
+    """Return the client of a member of staff with these permissions."""
+    users = get_user_model()
+    name = f"user {users.objects.count()}"
+    user = users.objects.create_user(name, is_staff=True, is_superuser=is_superuser)
+    for one in permissions:
+        user.user_permissions.add(Permission.objects.get(codename=one))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture(autouse=True)
+def plain_http(settings: Any) -> None:
+    """Let the test client, which speaks HTTP, in."""
+    settings.SECURE_SSL_REDIRECT = False
+
+
+@pytest.fixture
+def lead(door: Door) -> Lead:
+    door.source.business.tags.create(name="VIP")
+    door.send(
+        firstName="Zebediah",
+        email="zeb@example.com",
+        address1="9 Hidden Lane",
+        dateOfBirth="2020-03-04",
+    )
+    return Lead.objects.get()
+
+
+def pages(lead: Lead) -> list[str]:
+    """Return the URL of every page of every model."""
+    rows = {
+        "sources_business": lead.business,
+        "sources_vendor": lead.source.vendor,
+        "sources_tag": lead.business.tags.get(),
+        "sources_source": lead.source,
+        "sources_sourcekey": lead.source.keys.get(),
+        "leads_lead": lead,
+        "intake_post": lead.posts.get(),
+    }
+    assert list(rows) == MODELS
+    urls = [reverse("admin:index")]
+    for model, row in rows.items():
+        urls += [
+            reverse(f"admin:{model}_changelist"),
+            reverse(f"admin:{model}_change", args=[row.pk]),
+        ]
+    return urls
+
+
+def test_every_page_opens_for_an_administrator_and_shows_no_key_or_person(lead: Lead) -> None:
+    client = signed_in(is_superuser=True)
+    digest = lead.source.keys.get().digest
+    for url in pages(lead):
+        response = client.get(url)
+        assert response.status_code == 200, url
+        text = response.content.decode()
+        assert digest not in text
+        assert not any(one in text for one in PERSONAL), url
+        if url == reverse("admin:leads_lead_change", args=[lead.pk]):
+            assert "underage (hold): The person is under 18." in text
+
+
+def test_no_page_opens_without_permission(lead: Lead) -> None:
+    client = signed_in()
+    for url in pages(lead)[1:]:
+        assert client.get(url).status_code == 403, url
+    for url in pages(lead):
+        assert Client().get(url).status_code == 302, url
+
+
+def test_the_root_leads_to_the_console(db: None) -> None:
+    assert Client().get("/").headers["Location"] == reverse("admin:index")
+
+
+def test_searching_finds_by_id_and_name(lead: Lead) -> None:
+    client = signed_in(is_superuser=True)
+    for model, words in (
+        ("leads_lead", str(lead.id)),
+        ("intake_post", str(lead.posts.get().id)),
+        ("sources_source", lead.source.name),
+        ("sources_vendor", lead.source.vendor.name),
+    ):
+        response = client.get(reverse(f"admin:{model}_changelist"), {"q": words})
+        assert response.context["cl"].result_count == 1, model
+        response = client.get(reverse(f"admin:{model}_changelist"), {"q": "nothing like it"})
+        assert response.context["cl"].result_count == 0, model
+
+
+def test_what_happened_is_read_only_for_everyone(lead: Lead) -> None:
+    client = signed_in(is_superuser=True)
+    for model, row in (("leads_lead", lead), ("intake_post", lead.posts.get())):
+        change = reverse(f"admin:{model}_change", args=[row.pk])
+        assert client.post(change, {}).status_code == 403
+        assert client.get(reverse(f"admin:{model}_add")).status_code == 403
+        assert client.get(reverse(f"admin:{model}_delete", args=[row.pk])).status_code == 403
+    key = lead.source.keys.get()
+    assert client.get(reverse("admin:sources_sourcekey_add")).status_code == 403
+    assert client.get(reverse("admin:sources_sourcekey_delete", args=[key.pk])).status_code == 403
+
+
+def act(client: Client, model: str, action: str, *rows: Any) -> Any:
+    """Run an admin action on rows."""
+    return client.post(
+        reverse(f"admin:{model}_changelist"),
+        {"action": action, "_selected_action": [str(row.pk) for row in rows]},
+        follow=True,
+    )
+
+
+def test_approving_sources_is_logged_and_says_how_many(db: None) -> None:
+    new, old = make_source(is_approved=False), make_source()
+    client = signed_in("view_source", "approve_source")
+    response = act(client, "sources_source", "approve", new, old)
+    assert "1 approved, 1 were approved before." in response.content.decode()
+    new.refresh_from_db()
+    assert new.is_compliance_approved
+    assert new.compliance_approved_by == get_user_model().objects.get()
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.change_message) == (str(new.pk), "Approved for compliance.")
+
+
+def test_revoking_keys_is_logged_and_says_how_many(lead: Lead) -> None:
+    live = lead.source.keys.get()
+    ended, _ = lead.source.issue_key()
+    ended.revoke(lead.received_at)
+    client = signed_in("view_sourcekey", "change_sourcekey")
+    response = act(client, "sources_sourcekey", "revoke", live, ended)
+    assert "1 revoked, 1 had ended before." in response.content.decode()
+    live.refresh_from_db()
+    assert live.revoked_at is not None
+    assert live.revoked_by == get_user_model().objects.get()
+    assert LogEntry.objects.get().object_id == str(live.pk)
+
+
+def test_who_may_only_view_is_offered_no_action_and_can_run_none(lead: Lead) -> None:
+    source = make_source(is_approved=False)
+    client = signed_in("view_source", "view_sourcekey", "view_lead", "view_post", "view_tag")
+    for model in ("sources_source", "sources_sourcekey", "leads_lead", "intake_post"):
+        page = client.get(reverse(f"admin:{model}_changelist"))
+        assert 'name="action"' not in page.content.decode()
+    act(client, "sources_source", "approve", source)
+    act(client, "sources_sourcekey", "revoke", lead.source.keys.get())
+    source.refresh_from_db()
+    assert not source.is_compliance_approved
+    assert SourceKey.objects.get().revoked_at is None
+    assert LogEntry.objects.count() == 0
+
+
+def source_form(source: Source, **changes: Any) -> dict[str, Any]:
+    """Return what the page of a source sends when it is saved."""
+    form = {
+        "name": source.name,
+        "business": str(source.business_id),
+        "vendor": str(source.vendor_id),
+        "is_enabled": "on",
+        "allowed_states": "[]",
+        "allowed_products": "[]",
+        "allowed_verticals": "[]",
+        "duplicate_window_days": "30",
+        "duplicate_scope": "source",
+        "rate_per_minute": "300",
+        "time_zone": "UTC",
+        "field_map": "{}",
+    }
+    for inline in ("rule_modes", "keys"):
+        form |= {f"{inline}-TOTAL_FORMS": "0", f"{inline}-INITIAL_FORMS": "0"}
+    return form | changes
+
+
+def test_a_source_is_changed_with_its_rule_modes(door: Door) -> None:
+    door.send()
+    client = signed_in(is_superuser=True)
+    url = reverse("admin:sources_source_change", args=[door.source.pk])
+    rule = {
+        "rule_modes-TOTAL_FORMS": "1",
+        "rule_modes-0-rule": "underage",
+        "rule_modes-0-mode": "reject",
+        "rule_modes-0-source": str(door.source.pk),
+    }
+    form = source_form(door.source, allowed_states='["TX"]', **rule)
+    assert client.post(url, form).status_code == 302
+    changed = Source.objects.get()
+    assert changed.allowed_states == ["TX"]
+    assert changed.modes[Rule.UNDERAGE] == Mode.REJECT
+    assert door.send(dateOfBirth="2020-01-01").status_code == 422
+    forbidden = source_form(door.source, **rule | {"rule_modes-0-mode": "off"})
+    page = client.post(url, forbidden)
+    assert "underage may be set to: hold, reject, flag." in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("allowed_states", '"TX"', "Give a list of texts"),
+        ("field_map", '{"cell": "nonsense"}', "is not the name of a field"),
+        ("time_zone", "Mars", "is not a time zone"),
+    ],
+)
+def test_a_source_with_a_fault_is_not_saved(
+    source: Source, field: str, value: str, told: str
+) -> None:
+    client = signed_in(is_superuser=True)
+    url = reverse("admin:sources_source_change", args=[source.pk])
+    page = client.post(url, source_form(source, **{field: value}))
+    assert told in page.content.decode()
+
+
+def test_pages_stop_counting_at_ten_thousand(lead: Lead, django_assert_num_queries: Any) -> None:
+    paginator = CappedPaginator(Post.objects.order_by("id"), 100)
+    with django_assert_num_queries(1) as queries:
+        assert paginator.count == 1
+    assert f"LIMIT {COUNTED_AT_MOST}" in queries[0]["sql"]
