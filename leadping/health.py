@@ -1,9 +1,9 @@
 """Is the service alive, and can it keep its promise? For balancers, supervisors and people."""
 
-import sqlite3
 from collections.abc import Callable
 
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseProblem
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
@@ -44,7 +44,7 @@ def readiness_faults() -> list[str]:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             faults.append("Migrations are not applied: run manage.py migrate.")
-    except (DatabaseError, sqlite3.Error):
+    except DatabaseProblem:
         return ["The database does not answer."]
     return faults
 

@@ -63,7 +63,7 @@ class Service:
             "DJANGO_SETTINGS_MODULE": "leadping.settings",
             "LOG_LEVEL": "ERROR",
         }
-        self.output = folder / "output.txt"
+        self.output = folder / f"output-{self.port}.txt"
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":

@@ -1,6 +1,7 @@
 """The ground: request ids, addresses, health, logs, layers, migrations, constraints."""
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -16,12 +17,10 @@ import structlog
 from django.conf import settings as project_settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, OperationalError, connection, transaction
-from django.db.migrations.executor import MigrationExecutor
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 from django.test import Client
 
-from leadping import health
 from leadping.middleware import caller_address
 from leadping.wsgi import application
 from leads.models import Lead
@@ -30,7 +29,10 @@ from sources.ids import uuid7
 from sources.models import Source, Tag
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source
+from tests.service import own_database
 
+# Port 1 of this machine.
+NOBODY_LISTENS = "postgresql://nobody@127.0.0.1:1/nothing"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -136,21 +138,55 @@ def test_readyz_is_red_when_commits_are_not_flushed(transactional_db: None) -> N
     assert "synchronous" in fault
 
 
-def test_readyz_is_red_before_migrations(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = [(object(), False)]
-    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *args: plan)
-    response = Client().get("/readyz")
-    assert response.status_code == 503
-    assert "migrate" in response.json()["faults"][0]
+@pytest.mark.parametrize("url", ["sqlite:////no/such/folder/x.sqlite3", NOBODY_LISTENS])
+def test_without_a_database_readyz_is_red_and_a_post_is_503(url: str) -> None:
+    said = in_another_process(
+        url,
+        "from django.test import Client; from sources import keys; import json\n"
+        "ready = Client().get('/readyz')\n"
+        "post = Client().post('/leads/intake', '{}', content_type='application/json',"
+        " headers={'Authorization': 'Bearer ' + keys.mint()})\n"
+        "print(json.dumps([ready.status_code, ready.json(), post.status_code, post.json(),"
+        " dict(post.headers)]))\n",
+    )
+    assert said[:2] == [503, {"ready": False, "faults": ["The database does not answer."]}]
+    status, body, headers = said[2:]
+    assert (status, headers["Leadping-Problem"], body["retryable"]) == (503, "unavailable", True)
+    assert int(headers["Retry-After"]) > 0
 
 
-def test_readyz_is_red_without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise OperationalError
+def test_readyz_is_red_before_migrations(tmp_path: Path) -> None:
+    with own_database(tmp_path) as url:
+        said = in_another_process(
+            url,
+            "from django.test import Client; import json\n"
+            "ready = Client().get('/readyz')\n"
+            "print(json.dumps([ready.status_code, ready.json()]))\n",
+        )
+    assert said == [
+        503,
+        {"ready": False, "faults": ["Migrations are not applied: run manage.py migrate."]},
+    ]
 
-    monkeypatch.setattr(health, "durability_faults", fail)
-    response = Client().get("/readyz")
-    assert response.json() == {"ready": False, "faults": ["The database does not answer."]}
+
+def in_another_process(url: str, program: str) -> Any:
+    """Run a program on another database and return the JSON that it prints."""
+    setup = "import django; django.setup()\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", setup + program],
+        cwd=project_settings.BASE_DIR,
+        env=os.environ
+        | {
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "leadping.settings",
+            "ALLOWED_HOSTS": "testserver",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
 
 
 # --- logs ---------------------------------------------------------------------------------------
@@ -407,8 +443,8 @@ def test_each_change_of_a_source_gives_it_a_new_version(source: Source) -> None:
 
 def test_an_approved_lead_has_no_reason_and_a_blocked_one_has(door: Door) -> None:
     door.send()
-    lead = Lead.objects.with_source().get()
-    assert not lead.is_blocked
+    lead = Lead.objects.get()
+    assert (lead.compliance_status, lead.compliance_blocked_reason) == ("Approved", "")
     lead.compliance_status = Lead.Status.BLOCKED
     with pytest.raises(IntegrityError), transaction.atomic():
         lead.save()
