@@ -32,6 +32,17 @@ def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
         yield one
 
 
+@pytest.fixture
+def single_processes(database_url: str, tmp_path: Path) -> Iterator[list[Service]]:
+    """Yield two servers of one process each on one database: to reach every process for sure."""
+    command = (*SERVE, "--processes", "1")
+    with (
+        Service(database_url, tmp_path, command) as one,
+        Service(database_url, tmp_path, command) as other,
+    ):
+        yield [one, other]
+
+
 def paste(line: str) -> dict[str, Any]:
     """Run a curl line in a shell and return the JSON that it prints."""
     ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30)
@@ -135,21 +146,24 @@ def test_a_killed_worker_loses_no_lead_that_was_answered(service: Service) -> No
     assert len(service.web_processes()) == 2
 
 
-def test_rotation_refuses_no_post_and_the_old_key_ends_in_time(service: Service) -> None:
+def test_rotation_refuses_no_post_and_the_old_key_ends_in_time(
+    single_processes: list[Service],
+) -> None:
+    service = single_processes[0]
     old = service.make_source("--name", "rotated", "--rate", "100000")
     answers: list[int] = []
     is_over = threading.Event()
 
-    def vendor() -> None:
+    def vendor(server: Service) -> None:
         while not is_over.is_set():
-            answers.append(service.post(old)[0])
+            answers.append(server.post(old)[0])
 
-    vendors = [threading.Thread(target=vendor) for _ in range(2)]
+    vendors = [threading.Thread(target=vendor, args=[one]) for one in single_processes]
     for one in vendors:
         one.start()
     said = json.loads(service.manage("rotate_key", "rotated", "--json"))
     new = old | {"X-Leadping-Source-Key": said["sourceKey"]}
-    both = [service.post(credentials)[0] for credentials in (old, new) for _ in range(10)]
+    both = [one.post(credentials)[0] for credentials in (old, new) for one in single_processes]
     is_over.set()
     for one in vendors:
         one.join(30)
@@ -163,21 +177,24 @@ def test_rotation_refuses_no_post_and_the_old_key_ends_in_time(service: Service)
     bearer = {"Authorization": f"Bearer {said['sourceKey']}"}
     time.sleep(3)
     for credentials, expected in ((old, 401), (new, 401), (newest, 201), (bearer, 201)):
-        assert {service.post(credentials)[0] for _ in range(10)} == {expected}
+        assert [one.post(credentials)[0] for one in single_processes] == [expected] * 2
 
 
-def test_a_revoked_key_is_refused_by_every_process_within_a_second(service: Service) -> None:
+def test_a_revoked_key_is_refused_by_every_process_within_a_second(
+    single_processes: list[Service],
+) -> None:
+    service = single_processes[0]
     credentials = service.make_source("--name", "revoked", "--rate", "100000")
-    answered: list[tuple[float, int]] = []
+    answered: list[tuple[Service, float, int]] = []
     is_over = threading.Event()
 
-    def vendor() -> None:
+    def vendor(server: Service) -> None:
         while not is_over.is_set():
             sent_at = time.time()
-            status, _ = service.post(credentials)
-            answered.append((sent_at, status))
+            status, _ = server.post(credentials)
+            answered.append((server, sent_at, status))
 
-    vendors = [threading.Thread(target=vendor) for _ in range(4)]
+    vendors = [threading.Thread(target=vendor, args=[one]) for one in single_processes * 2]
     for one in vendors:
         one.start()
     time.sleep(1)
@@ -187,10 +204,12 @@ def test_a_revoked_key_is_refused_by_every_process_within_a_second(service: Serv
     is_over.set()
     for one in vendors:
         one.join(30)
-    assert {status for _, status in answered} == {201, 401}
-    late = [status for sent_at, status in answered if sent_at - revoked_at > 1]
-    assert len(late) > 10
-    assert set(late) == {401}
+    for server in single_processes:
+        mine = [(sent_at, status) for one, sent_at, status in answered if one is server]
+        assert {status for _, status in mine} == {201, 401}
+        late = [status for sent_at, status in mine if sent_at - revoked_at > 1]
+        assert len(late) > 10
+        assert set(late) == {401}
     # Not even one lead was received once the command had returned.
     after = service.manage(
         "shell",
@@ -202,6 +221,31 @@ def test_a_revoked_key_is_refused_by_every_process_within_a_second(service: Serv
         "print(Lead.objects.filter(source__name='revoked', received_at__gt=at).count())",
     )
     assert after.strip() == "0"
+
+
+def test_one_external_id_sent_by_many_at_once_is_one_lead(service: Service) -> None:
+    credentials = service.make_source("--name", "at once", "--rate", "100000")
+    for number in range(5):
+        start = threading.Barrier(16)
+        answers: list[tuple[int, str]] = []
+
+        def vendor(
+            external_id: str, start: threading.Barrier, answers: list[tuple[int, str]]
+        ) -> None:
+            start.wait()
+            status, body = service.post(credentials, externalId=external_id)
+            answers.append((status, body["id"]))
+
+        vendors = [
+            threading.Thread(target=vendor, args=[f"x-{number}", start, answers]) for _ in range(16)
+        ]
+        for one in vendors:
+            one.start()
+        for one in vendors:
+            one.join(60)
+        assert len(answers) == 16
+        assert len(set(answers)) == 1
+        assert answers[0][0] == 201
 
 
 def test_a_chunked_body_is_read_whole(service: Service) -> None:
