@@ -116,8 +116,11 @@ def look_up(key: str, now: datetime, *, is_afresh: bool) -> Credential:
 def load(digest: str) -> Credential | None:
     """Return what the key with this digest opens, from the database; None if there is none."""
     key = SourceKey.objects.filter(digest=digest).first()
-    if key is None:
-        return None
+    return None if key is None else credential_of(key)
+
+
+def credential_of(key: SourceKey) -> Credential:
+    """Return what a key opens, its source with all that judging a post needs."""
     source = Source.objects.with_settings().get(id=key.source_id)
     return Credential(key, source, plan_for(source.field_map))
 

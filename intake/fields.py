@@ -11,7 +11,7 @@ from typing import Any
 from intake.bodies import Number
 from intake.problems import Fault
 from leads import normalize
-from sources.names import ALIASES, FLAT_FIELDS, fold
+from sources.names import FOLDED, fold
 
 MAX_TAGS = 20
 # For fields whose normaliser itself says what is too long.
@@ -227,9 +227,7 @@ FIELDS: tuple[Field, ...] = (
 BY_NAME: dict[str, Field] = {one.name: one for one in FIELDS}
 
 # Compiled once: every folded name and alias to its field, so that a look-up is one dictionary get.
-PLAN: dict[str, Field] = {fold(name): BY_NAME[name] for name in FLAT_FIELDS} | {
-    fold(alias): BY_NAME[name] for alias, name in ALIASES.items()
-}
+PLAN: dict[str, Field] = {folded: BY_NAME[name] for folded, name in FOLDED.items()}
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The one way a post becomes a lead.
 
-`receive` is one transaction that reads as steps: repeat?, gather, decide, write. Locks on the
-person come before them with the rules that need them.
+`receive` is one transaction that reads as steps: gather, repeat?, decide, write. Locks on the
+person will come before them, with the rules that need them.
 """
 
 import time

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
 
 from django.db import models
 from django.db.models import Q
@@ -14,16 +13,6 @@ from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
 from sources.models import Business, Source, Tag
 from sources.rules import RULES_VERSION
-
-
-class LeadQuerySet(models.QuerySet["Lead"]):
-    def with_source(self) -> Self:
-        """Fetch with each lead what its answer says of its source."""
-        return self.select_related("source")
-
-    def blocked(self) -> Self:
-        """Keep the leads that are held for review."""
-        return self.filter(compliance_status=Lead.Status.BLOCKED)
 
 
 class Lead(models.Model):
@@ -142,8 +131,6 @@ class Lead(models.Model):
     number_of_dependents = ExactDecimalField(null=True, blank=True)
     has_medical_condition = models.BooleanField(null=True, blank=True)
 
-    objects = LeadQuerySet.as_manager()
-
     class Meta:
         ordering = ["-received_at", "-id"]
         constraints = [
@@ -183,10 +170,6 @@ class Lead(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
-
-    @property
-    def is_blocked(self) -> bool:
-        return self.compliance_status == self.Status.BLOCKED
 
     def take(self, verdict: Verdict, source: Source) -> None:
         """Set what judging the lead on arrival came to; nothing is saved."""

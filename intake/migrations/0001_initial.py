@@ -39,9 +39,7 @@ class Migration(migrations.Migration):
                 ("notes", models.JSONField(default=dict)),
                 (
                     "took_us",
-                    models.PositiveIntegerField(
-                        verbose_name="microseconds until the answer was known"
-                    ),
+                    models.PositiveIntegerField(verbose_name="took (µs)"),
                 ),
                 (
                     "key",

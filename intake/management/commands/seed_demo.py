@@ -13,8 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from intake.authentication import Credential
-from intake.fields import plan_for
+from intake.authentication import Credential, credential_of
 from intake.problems import Problem
 from intake.receive import Arrival, keep_refused, take
 from leads.models import to_millisecond
@@ -127,8 +126,7 @@ def make_sources(now: datetime) -> list[Credential]:
             source.set_mode(Rule.UNDERAGE, Mode.REJECT)
             source.set_mode(Rule.PHONE_INVALID, Mode.FLAG)
         row, _ = source.issue_key(label="demo history", expires_at=now + timedelta(minutes=10))
-        source = Source.objects.with_settings().get(id=source.id)
-        credentials.append(Credential(row, source, plan_for(source.field_map)))
+        credentials.append(credential_of(row))
     return credentials
 
 
