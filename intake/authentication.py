@@ -5,19 +5,19 @@ transaction that stores the lead, so a revoked key never stores one.
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseProblem
 from django.http import HttpRequest
 
-from intake.fields import Field, plan_for
+from intake.fields import FLAT, STRUCTURED, Plan, with_names
 from intake.problems import Problem
+from intake.trouble import on_a_live_connection
 from sources import keys
 from sources.models import Source, SourceKey
 from sources.names import fold
@@ -33,30 +33,47 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A right key, the source that it opens, and that source's plan of fields."""
+    """A right key, the source that it opens, and that source's plans of fields.
+
+    `plan` is that of a flat post, `structure` that of a structured one.
+    """
 
     key: SourceKey
     source: Source
-    plan: Mapping[str, Field]
+    plan: Plan
+    structure: Plan
 
 
 _remembered: dict[str, tuple[float, Credential]] = {}
 _noted: dict[UUID, datetime] = {}
 
 
-def authenticate(request: HttpRequest, now: datetime, *, is_afresh: bool = False) -> Credential:
+def authenticate(
+    request: HttpRequest, now: datetime, *, is_afresh: bool = False, is_query_read: bool = False
+) -> Credential:
     """Return what the request's credentials open at `now`.
 
     Raises Problem `invalid-credentials`, in the same words whatever is wrong. `is_afresh` asks the
-    database, whatever is remembered.
+    database, whatever is remembered. `is_query_read`: credentials may stand in the query, for a
+    source that staff opened for it; elsewhere a key in the query is refused.
     """
     refused = Problem("invalid-credentials")
     source_id = header(request, "HTTP_X_LEADPING_SOURCE_ID")
     source_key = header(request, "HTTP_X_LEADPING_SOURCE_KEY")
     bearer = header(request, "HTTP_AUTHORIZATION")
-    if is_key_in_query(request) or (source_id is None) != (source_key is None):
+    pair_in_query = in_query(request) if is_query_read else None
+    if not is_query_read and is_key_in_query(request):
+        raise refused
+    if (source_id is None) != (source_key is None):
         raise refused
     opened = []
+    if pair_in_query is not None:
+        credential = look_up(pair_in_query[1], now, is_afresh=is_afresh)
+        if not compare_digest(str(credential.source.id), pair_in_query[0].lower()):
+            raise refused
+        if not credential.source.is_query_key_allowed:
+            raise refused
+        opened.append(credential)
     if source_id is not None and source_key is not None:
         credential = look_up(source_key, now, is_afresh=is_afresh)
         if not compare_digest(str(credential.source.id), source_id.lower()):
@@ -66,7 +83,7 @@ def authenticate(request: HttpRequest, now: datetime, *, is_afresh: bool = False
         if not bearer.lower().startswith(BEARER.lower()):
             raise refused
         opened.append(look_up(bearer[len(BEARER) :].strip(), now, is_afresh=is_afresh))
-    if not opened or opened[0].source.id != opened[-1].source.id:
+    if len({one.source.id for one in opened}) != 1:
         raise refused
     return opened[0]
 
@@ -88,6 +105,27 @@ def header(request: HttpRequest, name: str) -> str | None:
     return value
 
 
+def in_query(request: HttpRequest) -> tuple[str, str] | None:
+    """Return `sourceId` and `sourceKey` from the query, None if neither stands there.
+
+    Raises Problem for one without the other, for a repeated one, and for a key that stands
+    anywhere else in the query.
+    """
+    query = request.META.get("QUERY_STRING", "")
+    found: dict[str, list[str]] = {"sourceid": [], "sourcekey": []}
+    for name, sent in parse_qsl(query, errors="replace"):  # blank ones are left out
+        if (name := fold(name)) in found:
+            found[name].append(sent.strip())
+    ids, source_keys = found.values()
+    if unquote_plus(query).count(keys.PREFIX) > len(source_keys):
+        raise Problem("invalid-credentials")
+    if not ids and not source_keys:
+        return None
+    if not (len(ids) == len(source_keys) == 1 and (ids[0] + source_keys[0]).isascii()):
+        raise Problem("invalid-credentials")
+    return ids[0], source_keys[0]
+
+
 def is_key_in_query(request: HttpRequest) -> bool:
     """Say whether the URL carries a key: it is in somebody's log by now."""
     query = unquote_plus(request.META.get("QUERY_STRING", ""))
@@ -103,7 +141,7 @@ def look_up(key: str, now: datetime, *, is_afresh: bool) -> Credential:
     digest = keys.digest(key)
     at, credential = _remembered.get(digest, (0.0, None))
     if is_afresh or credential is None or time.monotonic() - at > REMEMBERED_SECONDS:
-        credential = load(digest)
+        credential = on_a_live_connection(lambda: load(digest))
         if credential is None:
             _remembered.pop(digest, None)
             raise Problem("invalid-credentials")
@@ -122,7 +160,8 @@ def load(digest: str) -> Credential | None:
 def credential_of(key: SourceKey) -> Credential:
     """Return what a key opens, its source with all that judging a post needs."""
     source = Source.objects.with_settings().get(id=key.source_id)
-    return Credential(key, source, plan_for(source.field_map))
+    names = source.field_map
+    return Credential(key, source, with_names(FLAT, names), with_names(STRUCTURED, names))
 
 
 def note_use(credential: Credential, now: datetime) -> None:

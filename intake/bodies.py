@@ -8,8 +8,10 @@ Source: contract §9 `malformed-body`; DECISIONS, Intake 1.
 import json
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 from intake.problems import Problem
+from sources.names import fold
 
 MAX_DEPTH = 4
 MAX_MEMBERS = 200
@@ -113,3 +115,57 @@ def check_characters(value: object) -> None:
     elif isinstance(value, list):
         for member in value:
             check_characters(member)
+
+
+BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# A name with what says where in a list or an object the value goes: a[], a[0], a[key], a.key.
+INDEXED = re.compile(r"([^.\[\]]+)(?:\[([^\[\]]*)\]|\.(.+))", re.DOTALL)
+
+
+def read_form(raw: bytes, lists: frozenset[str], objects: frozenset[str]) -> dict[str, Any]:
+    """Return the members of a URL-encoded form or query: texts, arrays of them, objects of them.
+
+    `lists` and `objects`: the names of fields that are such, as `sources.names.fold` folds them.
+    Raises Problem `malformed-body`. Source: contract §3, "Form and query".
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+        if BROKEN_PERCENT.search(text):
+            raise malformed("The form has a % that does not begin an escape.")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise malformed("The form is not UTF-8.") from None
+    if len(pairs) > MAX_MEMBERS:
+        raise malformed(f"The form has more than {MAX_MEMBERS} members.")
+    members: dict[str, Any] = {}
+    taken: set[str] = set()  # names, and those of objects that came whole
+    for name, sent in pairs:
+        if "\0" in name or "\0" in sent:
+            raise malformed("A text holds NUL or half of a surrogate pair.")
+        match = INDEXED.fullmatch(name)
+        base, key = (match[1], match[2] if match[3] is None else match[3]) if match else (name, "")
+        kind = fold(base)
+        is_of_list = kind in lists and (not match or match[2] is not None)
+        is_of_object = kind in objects and match is not None
+        if name in taken and not (is_of_list and not key):
+            raise twice()
+        taken.add(name)
+        if is_of_list:
+            members.setdefault(base, []).append(sent)
+        elif is_of_object:
+            into = members.setdefault(base, {})
+            if base in taken or key in into:
+                raise twice()
+            into[key] = sent
+        elif kind in objects and base in members:
+            raise twice()
+        elif kind in objects and sent.lstrip().startswith("{"):
+            members[base] = read_json(sent.encode())
+        else:
+            members[name] = sent
+    return members
+
+
+def twice() -> Problem:
+    """Return the problem of a form with a member that comes twice."""
+    return malformed("A member comes twice in the form.")

@@ -1,25 +1,26 @@
 """The one table of the fields that a vendor may send; it drives every intake endpoint.
 
-`FIELDS` says of each field what it is called, where it goes and how it is normalised. `read_flat`
-runs the table over a flat post; the serializers are made from it. Source: contract §3.
+`FIELDS` says of each flat field what it is called, where it goes and how it is normalised;
+`FURTHER_FIELDS` are those that only a structured post has, and `SHAPE` says where in one each
+stands. `intake/reading.py` runs them over a post; the serializers are made from them.
+Source: contract §3, §5.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from intake.bodies import Number
-from intake.problems import Fault
 from leads import normalize
-from sources.names import FOLDED, fold
+from leads.models import Lead
+from sources.names import ALIASES, FOLDED, fold
 
 MAX_TAGS = 20
 # For fields whose normaliser itself says what is too long.
 ANY_LENGTH = 64 * 1024
 METADATA_MAX_KEYS = 50
-# Each name that conflicts has its own fault; a sentence names but a few, or answers would explode.
-NAMES_SHOWN = 5
-NAME_SHOWN_LENGTH = 64
 METADATA_KEY_MAX_LENGTH = 64
 METADATA_VALUE_MAX_LENGTH = 1000
 
@@ -41,7 +42,8 @@ class Field:
     `normalise` gets trimmed, non-blank text within the limit and raises normalize.Unacceptable.
     `clean` does the trimming. A longer text is a fault, or cut if `is_cut`. `merge` returns the
     one value of two aliases, None if they conflict. `if_not_digits` is raised for a JSON number
-    with a sign, a point or an exponent, where those would be read as something else.
+    with a sign, a point or an exponent, where those would be read as something else. A JSON
+    number may have an exponent if `has_exponent`: clients write large or small doubles so.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Field:
     is_cut: bool = False
     merge: Callable[[Any, Any], Any] | None = None
     if_not_digits: type[normalize.Unacceptable] | None = None
+    has_exponent: bool = False
 
     def value(self, sent: object) -> tuple[Any, bool]:
         """Return the normalised value of what was sent, None if blank, and whether it was cut.
@@ -64,6 +67,8 @@ class Field:
             raise WrongType
         if self.if_not_digits and isinstance(sent, Number) and not sent.isdigit():
             raise self.if_not_digits
+        if self.has_exponent and isinstance(sent, Number):
+            sent = without_exponent(sent)
         text = self.clean(sent)
         if not text:
             return None, False
@@ -79,6 +84,23 @@ class Field:
         if self.merge:
             return self.merge(one, other)
         return one if one == other else None
+
+
+def without_exponent(number: Number) -> str:
+    """Return a JSON number in plain digits; as it is where those would be more than a few."""
+    exact = Decimal(number)
+    return f"{exact:f}" if -20 < exact.adjusted() < 20 else number
+
+
+class BooleanField(Field):
+    """A JSON boolean."""
+
+    def value(self, sent: object) -> tuple[Any, bool]:
+        if is_blank(sent):
+            return None, False
+        if not isinstance(sent, bool):
+            raise NotABoolean
+        return sent, False
 
 
 class MetadataField(Field):
@@ -134,6 +156,12 @@ class WrongType(normalize.Unacceptable):
 
 class NotAnObject(normalize.Unacceptable):
     """This must be an object of texts."""
+
+    code = "invalid-type"
+
+
+class NotABoolean(normalize.Unacceptable):
+    """This must be true or false, without quotes."""
 
     code = "invalid-type"
 
@@ -226,101 +254,143 @@ FIELDS: tuple[Field, ...] = (
 )
 BY_NAME: dict[str, Field] = {one.name: one for one in FIELDS}
 
+
+def _number(name: str, column: str) -> Field:
+    return Field(name, column, ANY_LENGTH, normalize.decimal, has_exponent=True)
+
+
+# Only in structured posts. The prices are the flat ones, with exponents.
+FURTHER_FIELDS: tuple[Field, ...] = (
+    _number("price", "price"),
+    _number("directPostPrice", "direct_post_price"),
+    Field("province", "province", 100),
+    Field("region", "region", 100),
+    Field("country", "country", 100),
+    Field("additionalInfo", "additional_info", 200),
+    _number("height", "height"),
+    _number("weight", "weight"),
+    _number("income", "income"),
+    _number("monthsAtResidence", "months_at_residence"),
+    _number("creditScore", "credit_score"),
+    _number("numberOfDependents", "number_of_dependents"),
+    Field("maritalStatus", "marital_status", 100, normalize.choice(Lead.MaritalStatus)),
+    Field("employmentType", "employment_type", 100, normalize.choice(Lead.EmploymentType)),
+    BooleanField("isHomeowner", "is_homeowner", 0),
+    BooleanField("hasBankruptcy", "has_bankruptcy", 0),
+    BooleanField("hasMedicalCondition", "has_medical_condition", 0),
+)
+
+# Where each field stands in a structured post, by its name there.
+SHAPE: dict[str, Any] = {
+    "metadata": [
+        *("trustedFormUrl", "utmSource", "utmMedium", "utmCampaign", "utmTerm", "utmContent"),
+        *("referrer", "landingPage", "subId", "pubId", "externalId", "sellerLeadId"),
+        *("price", "directPostPrice", "product", "vertical", "sourceMetadata"),
+    ],
+    "contact": {
+        "firstName": "firstName",
+        "lastName": "lastName",
+        "email": "email",
+        "phone": {"number": "phone", "type": "phoneType"},
+        "phoneType": "phoneType",  # beside a phone that is a bare text
+        "streetAddress": {
+            **{"line1": "address1", "address1": "address1"},
+            **{"line2": "address2", "address2": "address2"},
+            **{"city": "city", "state": "state", "postalCode": "zip", "zip": "zip"},
+            **{"province": "province", "region": "region", "country": "country"},
+            "additionalInfo": "additionalInfo",
+        },
+    },
+    "customer": {
+        **{"birthDate": "dateOfBirth", "dateOfBirth": "dateOfBirth", "gender": "gender"},
+        **{name: name for name in ("height", "weight", "maritalStatus", "income", "isHomeowner")},
+        **{name: name for name in ("monthsAtResidence", "creditScore", "hasBankruptcy")},
+        **{name: name for name in ("employmentType", "numberOfDependents")},
+        "hasMedicalCondition": "hasMedicalCondition",
+    },
+    "tagIds": "tagIds",
+    "tagNames": "tagNames",
+}
+# Members of a structured post that the server owns: ignored, and never kept as the vendor's.
+SERVER_OWNED = {
+    tuple(map(fold, path.split(".")))
+    for path in (
+        *("id", "enabled", "isArchived", "createdAt", "modifiedAt", "tags", "businessId"),
+        *("organizationId", "userId"),
+        *("metadata.ipAddress", "metadata.userAgent", "metadata.createdAt", "metadata.origin"),
+        *("metadata.complianceStatus", "metadata.complianceBlockedReason", "metadata.userId"),
+        *("metadata.importBatchId", "metadata.isImported", "metadata.assignedPhoneNumberId"),
+        *("metadata.smsConsentStatus", "metadata.smsOptedOut", "metadata.smsOptOutAt"),
+        *("metadata.smsOptInAt", "metadata.smsHelpRequestedAt", "metadata.smsConsentPhoneNumber"),
+        *("metadata.trustedFormCheckedAt", "metadata.businessId", "metadata.organizationId"),
+        *("contact.phone.phoneIdentityId", "contact.coordinate", "contact.timeZoneId"),
+        "contact.avatarUrl",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """An object in a structured post: its members by folded name.
+
+    `bare` is the field that a text in the object's place means, if one may stand there.
+    """
+
+    members: "Plan"
+    bare: Field | None = None
+
+
+Plan = Mapping[str, Field | Level]
+Path = tuple[str, ...]
+
 # Compiled once: every folded name and alias to its field, so that a look-up is one dictionary get.
-PLAN: dict[str, Field] = {folded: BY_NAME[name] for folded, name in FOLDED.items()}
+FLAT: Plan = {folded: BY_NAME[name] for folded, name in FOLDED.items()}
 
 
-@dataclass(slots=True)
-class Reading:
-    """What a post says once it is read: values by column, and all that must be told about it.
-
-    `sent_as` gives for each field the vendor's own name, for errors found later.
-    """
-
-    values: dict[str, Any] = field(default_factory=dict)
-    sent_as: dict[str, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    truncated: list[str] = field(default_factory=list)
-
-    def check_contact(self) -> None:
-        """Note the fault that neither phone nor e-mail came: without either there is no lead."""
-        if not {"phone", "email"} & self.sent_as.keys():
-            sentence = "A lead needs a phone number or an e-mail address."
-            self.faults += [Fault(name, "missing-contact", sentence) for name in ("phone", "email")]
-
-
-def plan_for(field_map: Mapping[str, str]) -> Mapping[str, Field]:
-    """Return the plan with a source's further names; one that means nothing is left out."""
-    if not field_map:
-        return PLAN
-    further = {fold(sent): BY_NAME[name] for sent, name in field_map.items() if name in BY_NAME}
-    return further | PLAN
-
-
-def read_flat(
-    members: Mapping[str, object], plan: Mapping[str, Field] = PLAN, *, keep_unknown: bool = False
-) -> Reading:
-    """Return what a flat post says, with every fault in it and not only the first.
-
-    `keep_unknown`: members that nobody knows go into `sourceMetadata` as far as they fit.
-    """
-    reading = Reading()
-    met: dict[str, list[tuple[str, Any]]] = {}
-    unknown: dict[str, object] = {}
-    for name, sent in members.items():
-        one = plan.get(fold(name))
-        if one is None:
-            unknown[name] = sent
-            continue
-        try:
-            value, was_cut = one.value(sent)
-        except normalize.Unacceptable as error:
-            reading.faults.append(Fault(name, error.code, error.sentence))
-            reading.sent_as.setdefault(one.name, name)
-            continue
-        if value is None:
-            continue
-        met.setdefault(one.name, []).append((name, value))
-        if was_cut:
-            reading.truncated.append(name)
-    for field_name, sent_values in met.items():
-        settle(reading, BY_NAME[field_name], sent_values)
-    reading.ignored = keep(reading, unknown) if keep_unknown else list(unknown)
-    reading.check_contact()
-    return reading
-
-
-def settle(reading: Reading, one: Field, sent_values: list[tuple[str, Any]]) -> None:
-    """Note the one value that a field's aliases agree on, or the fault that they do not."""
-    name, value = sent_values[0]
-    for _, other in sent_values[1:]:
-        value = one.merged(value, other)
-        if value is None:
-            names = [name for name, _ in sent_values]
-            shown = " and ".join(name[:NAME_SHOWN_LENGTH] for name in names[:NAMES_SHOWN])
-            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            sentence = f"{shown}{more} mean the same field and differ."
-            reading.faults += [Fault(name, "conflicting-values", sentence) for name in names]
-            break
-    else:
-        reading.values[one.column] = value
-    reading.sent_as.setdefault(one.name, name)
-
-
-def keep(reading: Reading, unknown: Mapping[str, object]) -> list[str]:
-    """Put what nobody knows into `sourceMetadata`; return the names of what does not fit."""
-    metadata = dict(reading.values.get("source_metadata") or {})
-    ignored = []
-    for name, sent in unknown.items():
-        try:
-            value, _ = BY_NAME["sourceMetadata"].value({name: sent})
-        except normalize.Unacceptable:
-            value = None
-        if value is None or name in metadata or len(metadata) >= METADATA_MAX_KEYS:
-            ignored.append(name)
+def _level(shape: Any, path: Path = ()) -> tuple[dict[str, Field | Level], dict[str, Path]]:
+    """Return an object's members by folded name, and the place of each field below it."""
+    fields = BY_NAME | {one.name: one for one in FURTHER_FIELDS}
+    members: dict[str, Field | Level] = {}
+    places: dict[str, Path] = {}
+    items = shape if isinstance(shape, dict) else {name: name for name in shape}
+    for name, target in items.items():
+        if isinstance(target, str):
+            members[fold(name)] = fields[target]
+            places.setdefault(target, (*path, name))
         else:
-            metadata |= value
-    if metadata:
-        reading.values["source_metadata"] = dict(sorted(metadata.items()))
-    return ignored
+            below, places_below = _level(target, (*path, name))
+            bare = below.get("number")
+            members[fold(name)] = Level(below, bare if isinstance(bare, Field) else None)
+            places = places_below | places
+    for alias, name in ALIASES.items():
+        if (one := members.get(fold(name))) and not isinstance(one, Level):
+            members.setdefault(fold(alias), one)
+    return members, places
+
+
+STRUCTURED, PLACES = _level(SHAPE)
+
+
+def names_of(kind: type[Field], plan: Plan) -> frozenset[str]:
+    """Return the folded names in a plan of the fields of one kind."""
+    return frozenset(name for name, one in plan.items() if isinstance(one, kind))
+
+
+def with_names(plan: Plan, field_map: Mapping[str, str]) -> Plan:
+    """Return the plan with a source's further names for flat fields, wherever those stand.
+
+    A name that means nothing is left out, and one that means something stays what it is.
+    """
+    if not field_map:
+        return plan
+    members: dict[str, Field | Level] = {
+        name: dataclasses.replace(one, members=with_names(one.members, field_map))
+        if isinstance(one, Level)
+        else one
+        for name, one in plan.items()
+    }
+    for sent, name in field_map.items():
+        one = members.get(fold(name))
+        if name in BY_NAME and one is not None:
+            members.setdefault(fold(sent), one)
+    return members

@@ -1,4 +1,4 @@
-"""The post: what a vendor sent and what became of it."""
+"""The post: what a vendor sent and what became of it. And what is only counted."""
 
 from __future__ import annotations
 
@@ -54,3 +54,54 @@ class Post(models.Model):
     def is_cut(self) -> bool:
         """Say whether only the start of the body was kept."""
         return self.body_size > len(self.body)
+
+
+class RateWindow(models.Model):
+    """How much of its allowance a source or an address has used in its window of 60 seconds.
+
+    On PostgreSQL the table is unlogged: it is emptied by a crash, and costs no flush to disk.
+    Source: DECISIONS, Intake 5.
+    """
+
+    subject = models.CharField(primary_key=True, max_length=80)
+    started_ms = models.BigIntegerField("started (ms since 1970)")
+    used = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.used} since {self.started_ms}"
+
+
+class RefusalCount(models.Model):
+    """How many posts of a source, or of an address, were refused with one code in one minute.
+
+    Of those answered `401` and `429` no more is kept. Source: contract §9, "What is kept".
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    minute = models.DateTimeField()
+    code = models.CharField(max_length=40)
+    # Whose it is, once the key was right; else the address that it came from, if one is known.
+    source = models.ForeignKey(
+        Source, models.CASCADE, null=True, related_name="refusal_counts", db_index=False
+    )
+    address = models.CharField(max_length=39, blank=True)
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-minute"]
+        constraints = [
+            # One row for each, which later batches add to; two, since no null equals another.
+            models.UniqueConstraint(
+                fields=["source", "minute", "code"],
+                condition=models.Q(source__isnull=False),
+                name="refusal_count_of_source_once",
+            ),
+            models.UniqueConstraint(
+                fields=["minute", "code", "address"],
+                condition=models.Q(source__isnull=True),
+                name="refusal_count_of_address_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.code}"

@@ -1,9 +1,11 @@
 """The one way a post becomes a lead.
 
-`receive` is one transaction that reads as steps: gather, repeat?, decide, write. Locks on the
-person will come before them, with the rules that need them.
+`receive` is one transaction that reads as steps: gather, repeat?, decide, write. Unique constraints
+keep a lead from being stored twice; locks on the person will come before, with the rules that
+need them.
 """
 
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,23 +15,35 @@ from django.db import transaction
 
 from intake import store
 from intake.authentication import Credential
-from intake.bodies import read_json
-from intake.fields import Reading, read_flat
+from intake.bodies import read_form, read_json
+from intake.fields import MetadataField, TagsField, names_of
 from intake.models import Post
 from intake.problems import NOT_ACCEPTED, Fault, Problem, invalid_lead
+from intake.reading import Reading, read
+from intake.trouble import despite_conflicts
 from leads import normalize
 from leads.compliance import Finding, Verdict, judge
 from leads.facts import facts_of
 from leads.models import Lead
 from sources.ids import uuid7
+from sources.keys import blank
 from sources.models import Source, Tag
+from sources.names import fold
 
 MAX_ROUNDS = 3
+KEY_MAX_LENGTH = 255
+VISIBLE_ASCII = re.compile(r"[!-~]+")
+# A string of a structured HTTP field: in quotes, with those and backslashes escaped.
+QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+CREDENTIAL_NAMES = ("sourceid", "sourcekey")
 
 
 @dataclass(slots=True)
 class Arrival:
-    """A post as it came in: who, when, how and which bytes, with no credential left in them."""
+    """A post as it came in: who, when, how and which bytes, with no credential left in them.
+
+    `body` is the query where the post came as one.
+    """
 
     received_at: datetime
     request_id: str
@@ -40,6 +54,9 @@ class Arrival:
     body: bytes = b""
     body_size: int = 0
     has_credential_blanked: bool = False
+    idempotency_key: str | None = None
+    is_form: bool = False
+    is_structured: bool = False
     id: UUID = field(default_factory=uuid7)
 
 
@@ -64,11 +81,52 @@ def take(credential: Credential, arrival: Arrival, started_ns: int) -> tuple[Rec
     source = credential.source
     if not source.is_enabled:
         raise Problem("source-disabled")
-    members = read_json(arrival.body)
-    reading = read_flat(members, credential.plan, keep_unknown=source.is_unknown_kept)
+    key = idempotency_key(arrival)
+    plan = credential.structure if arrival.is_structured else credential.plan
+    reading = read(members_of(arrival, credential), plan, is_structured=arrival.is_structured)
     if reading.faults:
         raise invalid_lead(reading.faults)
-    return receive(credential, arrival, reading, us_since(started_ns)), reading
+    fingerprint = reading.fingerprint() if key else ""
+    if source.is_unknown_kept:
+        reading.keep_unknown()
+    lead, tags = new_lead(source, arrival, reading, credential.key.is_test)
+    lead.idempotency_key, lead.fingerprint = key, fingerprint
+    received = receive(credential, arrival, reading, lead, tags, us_since(started_ns))
+    return received, reading
+
+
+def idempotency_key(arrival: Arrival) -> str:
+    """Return the post's `Idempotency-Key`, out of its quotes, "" if it has none.
+
+    Raises Problem for one that is not 1 to 255 visible ASCII characters. Source: contract §7.
+    """
+    if arrival.idempotency_key is None:
+        return ""
+    key = sent = arrival.idempotency_key.strip(" \t")
+    if sent.startswith('"'):
+        match = QUOTED.fullmatch(sent)
+        key = re.sub(r'\\(["\\])', r"\1", match[1]) if match else ""
+    if not VISIBLE_ASCII.fullmatch(key) or len(key) > KEY_MAX_LENGTH:
+        sentence = f"This must be 1 to {KEY_MAX_LENGTH} visible ASCII characters, quoted or bare."
+        raise invalid_lead([Fault(("Idempotency-Key",), "invalid-idempotency-key", sentence)])
+    return blank(key)[0]
+
+
+def members_of(arrival: Arrival, credential: Credential) -> dict[str, object]:
+    """Return what a post's body or query says, by the names that were sent.
+
+    Raises Problem `malformed-body`.
+    """
+    if not arrival.is_form:
+        return read_json(arrival.body)
+    members = read_form(
+        arrival.body,
+        lists=names_of(TagsField, credential.plan),
+        objects=names_of(MetadataField, credential.plan),
+    )
+    if arrival.method == "GET":
+        return {name: one for name, one in members.items() if fold(name) not in CREDENTIAL_NAMES}
+    return members
 
 
 def us_since(started_ns: int) -> int:
@@ -76,32 +134,47 @@ def us_since(started_ns: int) -> int:
     return (time.perf_counter_ns() - started_ns) // 1000
 
 
-def receive(credential: Credential, arrival: Arrival, reading: Reading, took_us: int) -> Received:
-    """Store the lead that a post says, with its findings and its post, or find it is a repeat.
+def receive(
+    credential: Credential,
+    arrival: Arrival,
+    reading: Reading,
+    lead: Lead,
+    tags: list[Tag],
+    took_us: int,
+) -> Received:
+    """Store a new lead with its tags, findings and post, or find that it is a repeat.
 
     Raises Problem for a conflict or a rule that rejects, Stale if `credential` is outdated; then
     nothing is stored. `took_us`: microseconds since the post came, for its row.
     """
     source = credential.source
-    lead, tags = new_lead(source, arrival, reading, credential.key.is_test)
-    for _ in range(MAX_ROUNDS):
+
+    def attempt() -> Received | None:
         with transaction.atomic():
-            state = store.gather(credential.key.id, lead.external_id, lead.is_test)
+            state = store.gather(credential.key.id, lead)
             if is_stale(credential, state):
                 raise Stale
-            if state.first_lead_id:
-                return repeat(credential, arrival, reading, lead, state.first_lead_id, took_us)
+            if first_id := state.lead_of_key or state.lead_of_external_id:
+                first = Lead.objects.filter(id=first_id).first()
+                if first is None:
+                    return None  # it is gone since we looked
+                check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
+                return keep_repeat(credential, arrival, reading, first, took_us)
             verdict = judge(facts_of(lead, source), source.modes)
             if verdict.rejecting:
                 raise refusal(verdict, reading)
             lead.take(verdict, source)
             post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
             post.lead, post.notes = lead, notes(reading)
-            if store.write(lead, post):
-                if tags:
-                    store.write_tags(lead, tags)
-                return Received(lead)
-        # Another post took the external id since we looked: look again, and find its lead.
+            if not store.write(lead, post):
+                return None  # another post took one of its ids since we looked
+            if tags:
+                store.write_tags(lead, tags)
+            return Received(lead)
+
+    for _ in range(MAX_ROUNDS):
+        if received := despite_conflicts(attempt):
+            return received
     raise Problem("unavailable")
 
 
@@ -138,6 +211,7 @@ def new_lead(
     lead.product = lead.product or source.default_product
     lead.vertical = lead.vertical or source.default_vertical
     lead.email_key = normalize.email_key(lead.email)
+    lead.posted_phone, lead.posted_email_key = lead.phone, lead.email_key
     lead.certificate_id = normalize.certificate_id(lead.trusted_form_url)
     reading.ignored += unknown
     return lead, tags
@@ -165,25 +239,30 @@ def known_tags(source: Source, ids: list[str], tag_names: list[str]) -> tuple[li
     return list(found.values()), unknown
 
 
-def repeat(
-    credential: Credential,
-    arrival: Arrival,
-    reading: Reading,
-    lead: Lead,
-    first_lead_id: UUID,
-    took_us: int,
-) -> Received:
-    """Return the first lead with this external id, if it is of the same person.
+def check_repeat(first: Lead, lead: Lead, *, is_by_key: bool) -> None:
+    """Raise Problem unless a post that would be `lead` may be answered with the first lead.
 
-    Raises Problem `external-id-conflict`. Source: contract §7.
+    `lead-erased` when that was erased; found by its key, `idempotency-key-reused` when something
+    else was posted with it; by its external id, `external-id-conflict` when it is another
+    person's. Source: contract §7.
     """
-    first = Lead.objects.get(id=first_lead_id)
-    if not first.is_of(lead.phone, lead.email_key):
+    if first.erased_at:
+        raise Problem("lead-erased")
+    if is_by_key:
+        if first.fingerprint != lead.fingerprint:
+            raise Problem("idempotency-key-reused")
+    elif not first.is_of(lead.phone, lead.email_key):
         raise Problem(
             "external-id-conflict",
             f"The lead {first.id} of another person already has this externalId.",
             headers={"Location": f"/leads/{first.id}"},
         )
+
+
+def keep_repeat(
+    credential: Credential, arrival: Arrival, reading: Reading, first: Lead, took_us: int
+) -> Received:
+    """Keep the post that repeats a lead, and return that lead."""
     post = new_post(credential, arrival, 201, "repeated", took_us)
     post.lead, post.notes = first, notes(reading)
     post.save(force_insert=True)
@@ -195,7 +274,8 @@ def refusal(verdict: Verdict, reading: Reading) -> Problem:
 
     def fault(one: Finding) -> Fault:
         code = "not-accepted" if one.rule in NOT_ACCEPTED else one.rule.value
-        return Fault(reading.sent_as.get(one.field, one.field or "source"), code, one.sentence)
+        path = reading.path_of(one.field) if one.field else ("source",)
+        return Fault(path, code, one.sentence)
 
     first = verdict.rejecting[0]
     faults = [fault(one) for one in verdict.findings]

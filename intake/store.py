@@ -1,4 +1,4 @@
-"""The SQL of a post: what is read before deciding, and the rows that are written after.
+"""The SQL of a post: what is counted and read before deciding, and the rows written after.
 
 The only hand-written SQL on the path of a post; the names of tables and columns are the ORM's.
 Source: DECISIONS, Intake 3 and 4.
@@ -14,24 +14,27 @@ from uuid import UUID
 
 from django.db import connection, models
 
-from intake.models import Post
+from intake.models import Post, RateWindow, RefusalCount
 from leads.models import Lead
 from sources.models import Source, SourceKey, Tag
 
 LENGTH = re.compile(r"\(.*\)")
+WINDOW_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What the database knows, inside the transaction, of a post about to be decided.
 
-    `first_lead_id` is the lead that already has the post's external id, None if there is none.
+    The ids are those of the leads that already have the post's idempotency key and its external
+    id, None if none has.
     """
 
     source_version: UUID
     key_expires_at: datetime | None
     key_revoked_at: datetime | None
-    first_lead_id: UUID | None
+    lead_of_key: UUID | None
+    lead_of_external_id: UUID | None
 
 
 def quoted(name: Any) -> str:
@@ -49,31 +52,42 @@ def column(model: type[models.Model], name: str) -> str:
 @cache
 def gather_sql(vendor: str) -> str:
     """Return the statement behind `gather`."""
-    source, key, lead = (quoted(one._meta.db_table) for one in (Source, SourceKey, Lead))
+    source, key = (quoted(one._meta.db_table) for one in (Source, SourceKey))
+
+    def lead_by(name: str) -> str:
+        # "not empty" in the words of the index, for which it would not be used otherwise
+        return f"""(
+            SELECT {column(Lead, "id")} FROM {quoted(Lead._meta.db_table)}
+            WHERE {column(Lead, "source")} = {column(Source, "id")}
+              AND {column(Lead, name)} = %s AND NOT ({column(Lead, name)} = '')
+              AND {column(Lead, "is_test")} = %s)"""
+
     return f"""
         SELECT {column(Source, "version")}, {column(SourceKey, "expires_at")},
-               {column(SourceKey, "revoked_at")}, {column(Lead, "id")}
+               {column(SourceKey, "revoked_at")},
+               {lead_by("idempotency_key")}, {lead_by("external_id")}
         FROM {key}
         JOIN {source} ON {column(Source, "id")} = {column(SourceKey, "source")}
-        LEFT JOIN {lead} ON {column(Lead, "source")} = {column(Source, "id")}
-            AND {column(Lead, "external_id")} = %s AND NOT ({column(Lead, "external_id")} = '')
-            AND {column(Lead, "is_test")} = %s
         WHERE {column(SourceKey, "id")} = %s
     """
 
 
-def gather(key_id: UUID, external_id: str, is_test: bool) -> State:
-    """Return what the database knows of the key, its source and the external id, in one look-up."""
+def gather(key_id: UUID, lead: Lead) -> State:
+    """Return what the database knows of a key, its source and a new lead's ids, in one look-up."""
     fields = (
         Source._meta.get_field("version"),
         SourceKey._meta.get_field("expires_at"),
         SourceKey._meta.get_field("revoked_at"),
         Lead._meta.pk,
+        Lead._meta.pk,
     )
     with connection.cursor() as cursor:
         cursor.execute(
             gather_sql(connection.vendor),
-            [external_id, is_test, SourceKey._meta.pk.get_db_prep_value(key_id, connection)],
+            [
+                *(lead.idempotency_key, lead.is_test, lead.external_id, lead.is_test),
+                SourceKey._meta.pk.get_db_prep_value(key_id, connection),
+            ],
         )
         return State(*map(from_row, fields, cursor.fetchone()))
 
@@ -117,7 +131,7 @@ def row(instance: models.Model) -> list[Any]:
 
 
 def write(lead: Lead, post: Post) -> bool:
-    """Write a new lead and its post; return False, and write neither, if its external id is taken.
+    """Write a new lead and its post; return False, and write neither, if one of its ids is taken.
 
     Without an exception: a failed statement would put the whole lead into PostgreSQL's log.
     """
@@ -146,3 +160,69 @@ def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
             f"WHERE {column(Tag, 'id')} IN ({', '.join('%s' for _ in tag_ids)}) {lock}",
             [Lead._meta.pk.get_db_prep_value(lead.id, connection), *tag_ids],
         )
+
+
+@cache
+def use_sql(vendor: str) -> tuple[str, str]:
+    """Return the statements behind `use`: the one that counts, and the one that only looks.
+
+    The counting one changes nothing, and returns no row, when the window is used up. On PostgreSQL
+    it looks by itself, and by the database's clock, so that several machines agree.
+    """
+    table = quoted(RateWindow._meta.db_table)
+    subject, started, used = (quoted(one) for one in ("subject", "started_ms", "used"))
+    now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    if vendor == "sqlite":
+        now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    # A window that began in the future was begun before the clock was set back.
+    is_over = f"({table}.{started} NOT BETWEEN {now} - {WINDOW_MS} + 1 AND {now} + {WINDOW_MS})"
+    counting = f"""
+        INSERT INTO {table} ({subject}, {started}, {used}) VALUES (%s, {now}, 1)
+        ON CONFLICT ({subject}) DO UPDATE SET
+            {used} = CASE WHEN {is_over} THEN 1 ELSE {table}.{used} + 1 END,
+            {started} = CASE WHEN {is_over} THEN excluded.{started} ELSE {table}.{started} END
+        WHERE {is_over} OR {table}.{used} < %s
+        RETURNING {used}, {started} + {WINDOW_MS} - {now}"""
+    looking = f"SELECT {started} + {WINDOW_MS} - {now} FROM {table} WHERE {subject} = %s"
+    return counting, looking
+
+
+def use(subject: str, limit: int) -> tuple[int | None, int]:
+    """Use one of the `limit` that a subject has in its window of 60 s, which its first use begins.
+
+    Returns how many are used by now, None if none was left, and the milliseconds to the window's
+    end. Exact across processes. Source: contract §9 `rate-limited`; DECISIONS, Intake 5.
+    """
+    counting, looking = use_sql(connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(counting, [subject, limit])
+        if found := cursor.fetchone():
+            return found[0], found[1]
+        cursor.execute(looking, [subject])
+        found = cursor.fetchone()
+        return None, found[0] if found else WINDOW_MS
+
+
+@cache
+def add_refusals_sql(vendor: str, is_of_source: bool) -> str:
+    """Return the statement behind `add_refusals`, for a count of a source or of an address."""
+    table = quoted(RefusalCount._meta.db_table)
+    count, minute, code, source, address = (
+        quoted(RefusalCount._meta.get_field(name).column)  # type: ignore[union-attr]
+        for name in ("count", "minute", "code", "source", "address")
+    )
+    one = f"{source}, {minute}, {code}" if is_of_source else f"{minute}, {code}, {address}"
+    condition = "NOT NULL" if is_of_source else "NULL"
+    return (
+        f"{insert(RefusalCount, 'VALUES ({})')} "
+        f"ON CONFLICT ({one}) WHERE {source} IS {condition} "
+        f"DO UPDATE SET {count} = {table}.{count} + excluded.{count}"
+    )
+
+
+def add_refusals(counts: Iterable[RefusalCount]) -> None:
+    """Add counts to what is there already."""
+    with connection.cursor() as cursor:
+        for one in counts:
+            sql = add_refusals_sql(connection.vendor, one.source_id is not None)
+            cursor.execute(sql, row(one))

@@ -1,10 +1,14 @@
-"""The paths under /leads; each is answered alike with and without a trailing slash."""
+"""The paths under /leads and /problems, each alike with and without a trailing slash."""
 
 from django.urls import re_path
 
-from intake.views import IntakeView, nothing_here
+from intake.pages import problem_index, problem_page
+from intake.views import IntakeView, StructuredView, nothing_here
 
 urlpatterns = [
+    re_path(r"^problems/?\Z", problem_index, name="problem-index"),
+    re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem-page"),
     re_path(r"^leads/intake/?\Z", IntakeView.as_view(), name="intake"),
+    re_path(r"^leads/?\Z", StructuredView.as_view(), name="structured"),
     re_path(r"^leads(?:/[\s\S]*)?\Z", nothing_here),
 ]

@@ -1,26 +1,28 @@
-"""The intake endpoints: HTTP in, HTTP out, and the order in which a post is looked at.
+"""The three intake endpoints: HTTP in, HTTP out, and the order in which a post is looked at.
 
 Source: contract §1, §8, §9.
 """
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
 import orjson
 import structlog
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.views import APIView
 
+from intake import refusals, throttling
 from intake.authentication import Credential, authenticate, note_use
 from intake.bodies import malformed
 from intake.problems import Kept, Problem
 from intake.receive import Arrival, Stale, keep_refused, take, us_since
+from intake.trouble import Away, is_connection_lost, is_unavailable, renew_connections
 from leads.models import now
 from leads.normalize import CONTROL
 from leads.serializers import intake_answer
@@ -39,7 +41,9 @@ CREDENTIAL_HEADERS = (
     "HTTP_X_LEADPING_SOURCE_KEY",
 )
 FORM_TYPE = "application/x-www-form-urlencoded"
-MULTIPART_TYPE = "multipart/form-data"
+# Refused by name, since vendors try them.
+NAMED_TYPES = ("multipart/form-data", FORM_TYPE)
+COUNTED_STATUSES = (401, 429)
 MAX_LOOKS = 3
 
 LISTED_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -48,33 +52,51 @@ MAX_LISTED_NAMES = 20
 log = structlog.get_logger()
 
 
-class IntakeView(APIView):
-    """`POST /leads/intake`: one flat post in, the stored lead out.
+class Endpoint(APIView):
+    """Posts in, stored leads out.
 
     DRF's own steps of a request are passed by: they cost more than all of ours.
     """
 
+    methods: tuple[str, ...] = ("POST",)
+    is_structured = False
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        visit = Visit(request)
+        visit = Visit(request, self.methods, is_structured=self.is_structured)
         try:
             return visit.answer()
         except Problem as problem:
             return visit.refuse(problem)
-        except (OperationalError, InterfaceError):
-            log.exception("post.database_unavailable", post_id=str(visit.arrival.id))
-            return visit.refuse(Problem("unavailable"))
-        except Exception:
-            log.exception("post.failed", post_id=str(visit.arrival.id))
-            return visit.refuse(Problem("internal-error"))
+        except Exception as error:
+            return visit.fail(error)
+
+
+class IntakeView(Endpoint):
+    """`POST /leads/intake`, and `GET` with the same names in the query: one flat post.
+
+    Source: contract §3.
+    """
+
+    methods = ("GET", "POST")
+
+
+class StructuredView(Endpoint):
+    """`POST /leads`: one post shaped like the answer. Source: contract §5."""
+
+    is_structured = True
 
 
 class Visit:
     """One post, from its first byte to its answer, looked at in the published order."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(
+        self, request: HttpRequest, methods: tuple[str, ...], *, is_structured: bool
+    ) -> None:
         self.request = request
+        self.methods = methods
         self.started_ns = time.perf_counter_ns()
         self.credential: Credential | None = None
+        self.headers: dict[str, str] = {}  # of every answer from here on
         self.arrival = Arrival(
             received_at=now(),
             request_id=request.META["REQUEST_ID"],
@@ -87,20 +109,28 @@ class Visit:
                 if (value := request.headers.get(name))
             },
             has_credential_blanked=has_stray_credential(request),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            is_form=request.method == "GET",
+            is_structured=is_structured,
         )
 
     def answer(self) -> HttpResponse:
         """Return the `201`; raises Problem for everything else."""
         self.read_body()
-        if self.request.method != "POST":
-            raise Problem("method-not-allowed", headers={"Allow": "POST"})
-        self.check_media_type()
-        for look in range(MAX_LOOKS):
-            self.credential = authenticate(self.request, timezone.now(), is_afresh=look > 0)
+        if self.request.method not in self.methods:
+            allowed = ", ".join(self.methods)
+            raise Problem("method-not-allowed", headers={"Allow": allowed})
+        if self.request.method == "GET":
+            self.read_query()
+        else:
+            self.check_media_type()
+        self.credential = self.log_in()
+        self.use_allowance(self.credential)
+        for _ in range(MAX_LOOKS):
             try:
                 return self.decide(self.credential)
             except Stale:
-                continue
+                self.credential = self.log_in(is_afresh=True)
         raise Problem("unavailable")  # the source is being changed all the time
 
     def read_body(self) -> None:
@@ -114,13 +144,25 @@ class Visit:
             body = self.request.read(START_BYTES if is_too_large else MAX_BODY_BYTES)
         except UnreadablePostError:
             raise malformed("The body broke off before its end.") from None
-        arrival.body, was_blanked = blank_bytes(body)
-        arrival.has_credential_blanked |= was_blanked
+        self.take_body(body)
         if is_too_large:
             raise Problem("body-too-large")
 
+    def read_query(self) -> None:
+        """Take the query for the body, since no body means anything here."""
+        query = self.request.META.get("QUERY_STRING", "").encode("latin-1")
+        self.arrival.body_size = len(query)
+        self.take_body(query)
+        if len(query) > MAX_BODY_BYTES:
+            raise Problem("body-too-large")
+
+    def take_body(self, body: bytes) -> None:
+        """Note the bytes of the post, without any key."""
+        self.arrival.body, was_blanked = blank_bytes(body)
+        self.arrival.has_credential_blanked |= was_blanked
+
     def check_media_type(self) -> None:
-        """Raise Problem unless the body says that it is JSON in UTF-8."""
+        """Note what the body says that it is; raises Problem unless JSON or a form, in UTF-8."""
         encoding = self.request.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in ("", "identity"):
             raise Problem("unsupported-media-type", "Send the body without a content encoding.")
@@ -128,14 +170,34 @@ class Visit:
         if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
             raise Problem("unsupported-media-type", "Send the body in UTF-8.")
         kind = (self.request.content_type or "").lower()
+        if not kind or JSON_TYPE.fullmatch(kind):
+            return
         # curl's -d says of JSON that it is a form.
-        is_mislabelled = kind == FORM_TYPE and self.arrival.body.lstrip().startswith(b"{")
-        if kind and not is_mislabelled and not JSON_TYPE.fullmatch(kind):
-            is_multipart = kind == MULTIPART_TYPE
-            detail = (
-                f"{MULTIPART_TYPE} is not taken; send application/json." if is_multipart else ""
+        if kind == FORM_TYPE and self.arrival.body.lstrip().startswith(b"{"):
+            return
+        if kind == FORM_TYPE and not self.arrival.is_structured:
+            self.arrival.is_form = True
+            return
+        detail = f"{kind} is not taken; send application/json." if kind in NAMED_TYPES else ""
+        raise Problem("unsupported-media-type", detail)
+
+    def log_in(self, *, is_afresh: bool = False) -> Credential:
+        """Return what the credentials open; raises Problem if nothing, or too often in a minute."""
+        try:
+            return authenticate(
+                self.request,
+                timezone.now(),
+                is_afresh=is_afresh,
+                is_query_read=self.request.method == "GET",
             )
-            raise Problem("unsupported-media-type", detail)
+        except Problem:
+            throttling.use_failed_login(self.arrival.address)
+            raise
+
+    def use_allowance(self, credential: Credential) -> None:
+        """Use one of the posts that the source is allowed in a minute; raises Problem if none."""
+        if allowance := throttling.use_post(credential.source):
+            self.headers |= allowance.headers
 
     def decide(self, credential: Credential) -> HttpResponse:
         """Return the `201` for a post with these credentials.
@@ -146,12 +208,13 @@ class Visit:
         note_use(credential, self.arrival.received_at)
         lead = received.lead
         findings = [one["code"] for one in lead.findings]
-        headers = {
+        headers = self.headers | {
             "Location": f"/leads/{lead.id}",
             "Leadping-Post-Id": str(self.arrival.id),
             "Leadping-Findings": ", ".join(findings),
             "Leadping-Ignored-Fields": listed(reading.ignored),
             "Leadping-Truncated": listed(reading.truncated),
+            "Idempotency-Replayed": "true" if received.is_repeat else "",
         }
         outcome = "repeated" if received.is_repeat else lead.compliance_status.lower()
         self.tell("post.stored", 201, outcome, findings=findings, lead_id=str(lead.id))
@@ -166,7 +229,11 @@ class Visit:
         """Return the answer to a refused post, after keeping what is kept of such a one."""
         if problem.type.kept != Kept.NOTHING:
             self.keep(problem)
-        response = refusal(self.arrival.request_id, self.arrival.path, problem)
+        elif problem.type.status in COUNTED_STATUSES:
+            source_id = self.credential.source.id if self.credential else None
+            at = self.arrival.received_at
+            refusals.count(problem.type.code, source_id, self.arrival.address, at)
+        response = refusal(self.arrival.request_id, self.arrival.path, problem, self.headers)
         self.tell(
             "post.refused",
             problem.type.status,
@@ -175,13 +242,27 @@ class Visit:
         )
         return response
 
+    def fail(self, error: Exception) -> HttpResponse:
+        """Return `503` if the database cannot store anything now, `500` if the fault is ours."""
+        is_away = is_unavailable(error)
+        log.error(
+            "post.database_unavailable" if is_away else "post.failed",
+            post_id=str(self.arrival.id),
+            exc_info=not isinstance(error, Away),  # of which the first one's place says all
+        )
+        if is_connection_lost(error):
+            renew_connections()
+        return self.refuse(Problem("unavailable" if is_away else "internal-error"))
+
     def keep(self, problem: Problem) -> None:
         """Keep the post if its credentials are right: strangers' posts are not kept."""
         if problem.type.kept == Kept.START:
             self.arrival.body = self.arrival.body[:START_BYTES]
         try:
             if self.credential is None:  # refused before anyone had looked at them
-                self.credential = authenticate(self.request, timezone.now())
+                self.credential = authenticate(
+                    self.request, timezone.now(), is_query_read=self.request.method == "GET"
+                )
             keep_refused(self.credential, self.arrival, problem, us_since(self.started_ns))
             note_use(self.credential, self.arrival.received_at)
         except Problem:
@@ -230,17 +311,30 @@ def declared_size(length: str) -> int:
 @csrf_exempt
 def nothing_here(request: HttpRequest) -> HttpResponse:
     """Answer `404` as a problem, whatever the method, for every other path under /leads."""
+    return refusal_of(request, Problem("not-found"))
+
+
+def refusal_of(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Return a problem as the answer to a request."""
     path = blank(request.path)[0][:PATH_MAX_LENGTH]
-    return refusal(request.META["REQUEST_ID"], path, Problem("not-found"))
+    return refusal(request.META["REQUEST_ID"], path, problem)
 
 
-def refusal(request_id: str, path: str, problem: Problem) -> HttpResponse:
+def refusal(
+    request_id: str, path: str, problem: Problem, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
     """Return a problem as the answer to the request with this id, to this path."""
+    body = orjson.dumps(problem.as_json(request_id, path))
     return HttpResponse(
-        orjson.dumps(problem.as_json(request_id, path)),
+        body,
         status=problem.type.status,
         content_type="application/problem+json",
-        headers={**problem.headers, "Leadping-Problem": problem.type.code},
+        headers={
+            **(headers or {}),
+            **problem.headers,
+            "Leadping-Problem": problem.type.code,
+            "Content-Length": str(len(body)),  # also where no middleware sets it
+        },
     )
 
 

@@ -36,8 +36,8 @@ def sized(response: HttpResponse) -> HttpResponse:
 def readiness_faults() -> list[str]:
     """Return why the service should get no traffic now, one sentence each; [] when it should.
 
-    Checked: the database answers, every migration is applied, and its settings flush a commit to
-    disk before it is acknowledged, without which a `201` could be lost.
+    Checked: the database answers and takes writes, every migration is applied, and its settings
+    flush a commit to disk before it is acknowledged, without which a `201` could be lost.
     """
     try:
         faults = durability_faults()
@@ -62,4 +62,7 @@ def durability_faults() -> list[str]:
                 cursor.execute(f"SHOW {name}")
                 if cursor.fetchone()[0] == "off":
                     faults.append(f"PostgreSQL's {name} is off: a commit may be lost.")
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone()[0] == "on":
+                faults.append("PostgreSQL is read-only: nothing can be stored.")
     return faults

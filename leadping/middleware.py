@@ -7,8 +7,12 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views import defaults
 
+from intake.problems import Problem
+from intake.views import refusal_of
 from sources.keys import blank
 
 GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -40,9 +44,40 @@ class RequestContext:
         finally:
             structlog.contextvars.clear_contextvars()
         response.headers["X-Request-Id"] = request_id
-        if request.path == "/leads" or request.path.startswith("/leads/"):
+        if is_under_leads(request):
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+class UnknownHost:
+    """Answer a `Host` under `/leads` that is not ours with a problem, not with a page.
+
+    Source: contract §9.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_under_leads(request):
+            try:
+                request.get_host()
+            except DisallowedHost:
+                problem = Problem("not-found", "No endpoint answers under this name of a host.")
+                return refusal_of(request, problem)
+        return self.get_response(request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what went wrong outside every view: under `/leads` with a problem."""
+    if is_under_leads(request):
+        return refusal_of(request, Problem("internal-error"))
+    return defaults.server_error(request)
+
+
+def is_under_leads(request: HttpRequest) -> bool:
+    """Say whether the request is for the API, where every answer is JSON."""
+    return request.path == "/leads" or request.path.startswith("/leads/")
 
 
 def caller_address(peer: str, forwarded_for: str) -> str:

@@ -1,5 +1,6 @@
 """Every setting once, read from the environment; `.env.example` explains each."""
 
+import sys
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,22 @@ DEMO_PASSWORD = env.str("DEMO_PASSWORD", default="")
 
 # --- the database -----------------------------------------------------------------------------
 
+# Web processes load these settings from leadping/wsgi.py. In them a statement may take this long,
+# and two thirds of it for a lock; imports, migrations and other commands take the time they need.
+IS_WEB = "leadping.wsgi" in sys.modules
+DB_STATEMENT_TIMEOUT_MS = env.int("DB_STATEMENT_TIMEOUT_MS", default=3000)
+DB_IDLE_TRANSACTION_TIMEOUT_MS = 15_000
+
+
+def time_limits() -> str:
+    """Return libpq's `options` that limit the time of a web process's statements."""
+    limits = {
+        "statement_timeout": DB_STATEMENT_TIMEOUT_MS,
+        "lock_timeout": DB_STATEMENT_TIMEOUT_MS * 2 // 3,
+        "idle_in_transaction_session_timeout": DB_IDLE_TRANSACTION_TIMEOUT_MS,
+    }
+    return " ".join(f"-c {name}={milliseconds}" for name, milliseconds in limits.items())
+
 
 def database(url: dict[str, Any]) -> dict[str, Any]:
     """Return Django's settings for a parsed `DATABASE_URL`, set up so that a `201` is durable."""
@@ -36,7 +53,7 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
             # FULL: with NORMAL, SQLite in WAL mode does not flush at a commit.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             "transaction_mode": "IMMEDIATE",  # a read that turns into a write cannot fail as busy
-            "timeout": 10,
+            "timeout": 5,
         }
         url["CONN_MAX_AGE"] = None
     else:
@@ -44,9 +61,18 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
             # Client-side binding would write whole leads into PostgreSQL's log when one fails.
             "server_side_binding": True,
             "prepare_threshold": 1,
-            "connect_timeout": options.get("connect_timeout", 5),
-            "pool": {"min_size": 1, "max_size": env.int("DB_POOL_SIZE", default=16), "timeout": 5},
+            "connect_timeout": options.get("connect_timeout", 2),
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("DB_POOL_SIZE", default=16),
+                "timeout": 1.5,  # longer than its pause between two attempts, about a second
+                # Its attempts get rarer until it gives up; after that, each request makes a new
+                # one. With the default of five minutes, nobody would try for minutes.
+                "reconnect_timeout": 2,
+            },
         }
+        if IS_WEB:  # what the URL says comes after, and wins
+            options["options"] = f"{time_limits()} {options.get('options', '')}".strip()
     return url
 
 
@@ -76,6 +102,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "leadping.middleware.RequestContext",
     "leadping.health.HealthMiddleware",  # before any check of the host: probes come by address
+    "leadping.middleware.UnknownHost",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",

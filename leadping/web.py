@@ -40,8 +40,10 @@ def warm_up() -> None:
 
 def main(socket_fd: int, lifeline: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT."""
-    from leadping.wsgi import application
+    from leadping.wsgi import application  # isort: skip, it sets Django up
+    from leadping.framing import use_problems
 
+    use_problems()
     warm_up()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells us

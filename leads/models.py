@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +14,17 @@ from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
 from sources.models import Business, Source, Tag
 from sources.rules import RULES_VERSION
+
+# What an erased lead looks like: the columns that say who the person is, and what they hold.
+WITHOUT_PERSON: dict[str, Any] = {
+    **dict.fromkeys(("first_name", "last_name", "email", "email_key", "posted_email_key"), ""),
+    **dict.fromkeys(("phone", "phone_type", "posted_phone", "fingerprint", "user_agent"), ""),
+    **dict.fromkeys(("address_line1", "address_line2", "city", "postal_code"), ""),
+    **dict.fromkeys(("additional_info", "trusted_form_url", "certificate_id"), ""),
+    **dict.fromkeys(("referrer", "landing_page"), ""),
+    **dict.fromkeys(("birth_date", "ip_address"), None),
+    "source_metadata": {},
+}
 
 
 class Lead(models.Model):
@@ -65,6 +77,10 @@ class Lead(models.Model):
     received_at = models.DateTimeField("received")
     modified_at = models.DateTimeField("modified", null=True, blank=True)
     is_test = models.BooleanField("test", default=False)
+    # Deleted: hidden from staff, still the answer to a repeat. Erased: all that is left of it is
+    # this row without the person, the tombstone that keeps its ids from being used again.
+    deleted_at = models.DateTimeField("deleted", null=True, blank=True)
+    erased_at = models.DateTimeField("erased", null=True, blank=True)
 
     # what became of it
     compliance_status = models.CharField(max_length=10, choices=Status.choices)
@@ -77,6 +93,8 @@ class Lead(models.Model):
 
     # where it came from
     external_id = models.CharField(max_length=255, blank=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)  # of what was posted with the key
     seller_lead_id = models.CharField(max_length=255, blank=True)
     sub_id = models.CharField(max_length=255, blank=True)
     pub_id = models.CharField(max_length=255, blank=True)
@@ -106,6 +124,9 @@ class Lead(models.Model):
     email_key = models.CharField(max_length=320, blank=True)  # what e-mail addresses match by
     phone = models.CharField(max_length=20, blank=True)  # E.164, which is what phones match by
     phone_type = models.CharField(max_length=50, blank=True)
+    # As first posted, whatever staff make of them: a repeat is told by these.
+    posted_email_key = models.CharField(max_length=320, blank=True)
+    posted_phone = models.CharField(max_length=20, blank=True)
     address_line1 = models.CharField(max_length=200, blank=True)
     address_line2 = models.CharField(max_length=200, blank=True)
     city = models.CharField(max_length=200, blank=True)
@@ -140,6 +161,15 @@ class Lead(models.Model):
                 fields=["source", "external_id", "is_test"],
                 condition=~Q(external_id=""),
                 name="lead_external_id_unique",
+            ),
+            # Likewise for the key of a post; for as long as the lead exists, and beyond.
+            models.UniqueConstraint(
+                fields=["source", "idempotency_key", "is_test"],
+                condition=~Q(idempotency_key=""),
+                name="lead_idempotency_key_unique",
+            ),
+            models.CheckConstraint(
+                condition=Q(erased_at=None) | Q(**WITHOUT_PERSON), name="lead_erased_has_no_person"
             ),
             models.CheckConstraint(
                 condition=Q(compliance_status__in=["Approved", "Blocked", "Rejected"]),
@@ -184,12 +214,12 @@ class Lead(models.Model):
         )
 
     def is_of(self, phone: str, email_key: str) -> bool:
-        """Say whether a repeat with these names the same person as this lead.
+        """Say whether a repeat with these names the same person as this lead, as first posted.
 
         At least one of the two is equal and none is unequal; a missing side is not unequal.
         Source: contract §7.
         """
-        pairs = [(self.phone, phone), (self.email_key, email_key)]
+        pairs = [(self.posted_phone, phone), (self.posted_email_key, email_key)]
         known = [(mine, theirs) for mine, theirs in pairs if mine and theirs]
         return bool(known) and all(mine == theirs for mine, theirs in known)
 

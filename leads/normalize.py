@@ -7,6 +7,7 @@ Source: contract §3.
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -61,6 +62,20 @@ class NotADate(Unacceptable):
     """This is not a date of birth: YYYY-MM-DD, from 1900 on, not in the future."""
 
     code = "invalid-date"
+
+
+class NotAChoice(Unacceptable):
+    """This is none of the words that may stand here."""
+
+    code = "invalid-choice"
+
+    def __init__(self, words: Iterable[str]) -> None:
+        super().__init__(words)
+        self.words = words
+
+    @property
+    def sentence(self) -> str:
+        return f"This must be one of: {', '.join(self.words)}."
 
 
 class NotADecimal(Unacceptable):
@@ -260,6 +275,21 @@ GENDERS = {
 def gender(raw: str) -> str:
     """Return M, F, NonBinary, PreferNotToSay, or Other for anything else."""
     return GENDERS.get(re.sub(r"[\W_]", "", raw).lower(), "Other")
+
+
+def choice(words: Iterable[str]) -> Callable[[str], str]:
+    """Return the normaliser that finds one of `words`, whatever the case, spaces or hyphens.
+
+    It raises NotAChoice for any other.
+    """
+    known = {re.sub(r"[\W_]", "", str(word)).lower(): str(word) for word in words}
+
+    def chosen(raw: str) -> str:
+        if found := known.get(re.sub(r"[\W_]", "", raw).lower()):
+            return found
+        raise NotAChoice(known.values())
+
+    return chosen
 
 
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

@@ -26,23 +26,23 @@ CREDENTIAL = re.compile(r"lp_src_[0-9A-Za-z]{6,}|(?<![0-9A-Za-z])sk_[0-9A-Za-z_-
 
 
 def _spelt(character: str) -> str:
-    """Return a pattern for a character in JSON: as it is, or as an escape."""
-    return rf"(?:{character}|\\u00(?i:{ord(character):02x}))"
+    """Return a pattern for a character in JSON or a form: as it is, or as an escape."""
+    return rf"(?:{character}|(?:\\u00|%)(?i:{ord(character):02x}))"
 
 
 def _first(character: str) -> str:
     """Return the same for a key's first one; what precedes the escape is kept as `before`."""
-    return (
-        rf"(?:{character}|(?P<before_{character}>(?<!\\)(?:\\\\)*)\\u00(?i:{ord(character):02x}))"
-    )
+    code = f"(?i:{ord(character):02x})"
+    return rf"(?:{character}|%{code}|(?P<before_{character}>(?<!\\)(?:\\\\)*)\\u00{code})"
 
 
-_REST = r"(?:[0-9A-Za-z]|\\u00(?i:3[0-9]|[46][1-9a-f]|[57][0-9a]))"
-_REST_OF_TOKEN = r"(?:[0-9A-Za-z_-]|\\u00(?i:2d|5f|3[0-9]|[46][1-9a-f]|[57][0-9a]))"
-IN_JSON = re.compile(
+_REST = r"(?:[0-9A-Za-z]|(?:\\u00|%)(?i:3[0-9]|[46][1-9a-f]|[57][0-9a]))"
+_REST_OF_TOKEN = r"(?:[0-9A-Za-z_-]|(?:\\u00|%)(?i:2d|5f|3[0-9]|[46][1-9a-f]|[57][0-9a]))"
+_NOT_IN_A_WORD = r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u00[0-9A-Fa-f]{2}))"
+AS_SENT = re.compile(
     (
         rf"{_first('l')}{''.join(map(_spelt, 'p_src_'))}{_REST}{{6,}}"
-        rf"|(?<![0-9A-Za-z]){_first('s')}{''.join(map(_spelt, 'k_'))}{_REST_OF_TOKEN}{{16,}}"
+        rf"|{_NOT_IN_A_WORD}{_first('s')}{''.join(map(_spelt, 'k_'))}{_REST_OF_TOKEN}{{16,}}"
     ).encode(),
     re.ASCII,
 )
@@ -93,8 +93,11 @@ def blank(text: str) -> tuple[str, bool]:
 
 
 def blank_bytes(data: bytes) -> tuple[bytes, bool]:
-    """Do as `blank` does, for bytes as they were received, keys spelt with JSON escapes too."""
-    if b"lp_src_" not in data and b"sk_" not in data and b"\\u00" not in data:
+    """Do as `blank` does, for bytes as they were received, keys spelt with escapes too.
+
+    Those of JSON and of a form.
+    """
+    if not any(mark in data for mark in (b"lp_src_", b"sk_", b"\\u00", b"%")):
         return data, False
 
     def replaced(match: re.Match[bytes]) -> bytes:
@@ -102,11 +105,11 @@ def blank_bytes(data: bytes) -> tuple[bytes, bool]:
         key = ESCAPE.sub(lambda one: bytes([int(one[1], 16)]), match[0][len(before) :])
         return before + _blanked(key.decode("ascii")).encode()
 
-    blanked, count = IN_JSON.subn(replaced, data)
+    blanked, count = AS_SENT.subn(replaced, data)
     return blanked, count > 0
 
 
-ESCAPE = re.compile(rb"\\u00([0-9a-fA-F]{2})")
+ESCAPE = re.compile(rb"(?:\\u00|%)([0-9a-fA-F]{2})")
 
 
 def _blanked(key: str) -> str:

@@ -1,25 +1,40 @@
-"""What every test gets: a process that remembers no key, and makers of sources and doors."""
+"""What every test gets: a process that remembers no key, makers of sources and doors, a browser."""
 
 import io
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
+from playwright.sync_api import Browser, sync_playwright
 
-from intake import authentication
+from intake import authentication, refusals
 from sources.models import Source
 from tests.factories import Door, make_source
+
+# Each database has its own ways to fail; these files start servers or files of their own.
+collect_ignore = (
+    ["test_crashes_of_sqlite.py"]
+    if os.environ["DATABASE_URL"].startswith("postgres")
+    else ["test_crashes.py", "test_two_databases.py"]
+)
+
+# Counts are written when a test says so, not by a thread in the middle of its transaction.
+refusals.WRITTEN_EVERY_SECONDS = 3600
 
 
 @pytest.fixture(autouse=True)
 def fresh_process() -> Iterator[None]:
-    """Let no test see the keys that another one used."""
+    """Let no test see the keys that another one used, or count what another one refused."""
     authentication.forget()
+    refusals.forget()
     yield
     authentication.forget()
+    refusals.forget()
 
 
 @pytest.fixture
@@ -47,3 +62,29 @@ def source(db: None) -> Source:
 def door(source: Source) -> Door:
     """Return the door of that source."""
     return Door(source)
+
+
+def find_chromium() -> str | None:
+    """Return the path of the browser to test with, None if there is none on this machine."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Yield a running Chromium; without one, skip, or fail if CI_NEEDS_BROWSER is 1.
+
+    Not the one of pytest-playwright: its event loop stays with the thread to the end of the run,
+    and under a running loop Django refuses the ORM to every test that comes later.
+    """
+    path = find_chromium()
+    if path is None:
+        sentence = "There is no Chromium here: install it, or name one in CHROMIUM."
+        if os.environ.get("CI_NEEDS_BROWSER") == "1":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # the loop is the browser's, not a view's
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()

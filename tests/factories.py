@@ -7,6 +7,7 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
+from leads.models import WITHOUT_PERSON, Lead
 from sources.models import Business, Source, SourceKey, Vendor
 from sources.rules import Mode, Rule
 
@@ -43,6 +44,13 @@ def make_source(
 def make_key(source: Source, **fields: Any) -> tuple[SourceKey, str]:
     """Return a key of the source and its text."""
     return source.issue_key(**fields)
+
+
+def make_tombstone(lead: Lead) -> Lead:
+    """Return what is left of a lead once it is erased."""
+    Lead.objects.filter(id=lead.id).update(erased_at=timezone.now(), **WITHOUT_PERSON)
+    lead.refresh_from_db()
+    return lead
 
 
 def flat_post(**members: Any) -> dict[str, Any]:

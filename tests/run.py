@@ -1,5 +1,7 @@
 """Runs the whole suite on SQLite, then on PostgreSQL; says how many tests ran on each.
 
+The tests in a browser run on SQLite only; without a Chromium they are skipped.
+
 `python -m tests.run [words for pytest …]`. PostgreSQL is the one of `DATABASE_URL`, else one that
 is started for the run from a wheel that carries the server. Ends with 1 when a test failed or the
 coverage of branches is too low.
@@ -17,9 +19,11 @@ from xml.etree import ElementTree
 
 PASSES = (
     # Two at a time, then those that start servers of their own one by one.
-    ("-n", "2", "-m", "not processes"),
+    ("-n", "2", "-m", "not processes and not browser"),
     ("-n", "0", "-m", "processes"),
 )
+# Pages look alike on every database, so one of the two will do.
+BROWSER = ("-n", "2", "-m", "browser")
 
 
 @contextmanager
@@ -41,10 +45,12 @@ def postgres() -> Iterator[str]:
             server.cleanup()
 
 
-def run(name: str, url: str, words: list[str]) -> tuple[int, int, int]:
-    """Run the suite on one database; return how many tests passed, failed and were skipped."""
+def run(
+    name: str, url: str, words: list[str], passes: tuple[tuple[str, ...], ...] = PASSES
+) -> tuple[int, int, int]:
+    """Run these passes on one database; return how many tests passed, failed and were skipped."""
     total = [0, 0, 0]
-    for one in PASSES:
+    for one in passes:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             command = [
@@ -78,7 +84,7 @@ def main(words: list[str]) -> int:
     """Run everything; return the exit code."""
     coverage = [sys.executable, "-m", "coverage"]
     subprocess.run([*coverage, "erase"], check=True)
-    results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words)]
+    results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words, (*PASSES, BROWSER))]
     with postgres() as url:
         results.append(run("PostgreSQL", url, words))
     covered = 0

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +47,16 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service answered, and how many seconds that took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+    seconds: float
 
 
 class Service:
@@ -143,15 +155,27 @@ class Service:
 
     def post(self, credentials: dict[str, str], **members: Any) -> tuple[int, dict[str, Any]]:
         """Post a lead on a new connection; raises OSError or HTTPException if none answers."""
+        answer = self.send(credentials, members)
+        return answer.status, answer.body
+
+    def send(self, headers: Mapping[str, str], members: Mapping[str, Any]) -> Answer:
+        """Post a lead as `post` does, with these headers, and return all of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent_at = time.monotonic()
         try:
             connection.request(
                 "POST",
                 "/leads/intake",
-                json.dumps({"phone": "512-555-0137"} | members),
-                {"Content-Type": "application/json"} | credentials,
+                json.dumps({"phone": "512-555-0137", **members}),
+                {"Content-Type": "application/json", **headers},
             )
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            body = json.loads(response.read())
         finally:
             connection.close()
+        return Answer(response.status, dict(response.headers), body, time.monotonic() - sent_at)
+
+    def is_alive(self) -> bool:
+        """Say whether `/healthz` answers at once."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)

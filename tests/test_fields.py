@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intake.bodies import Number
-from intake.fields import ANY_LENGTH, BY_NAME, FIELDS, PLAN, plan_for, read_flat
+from intake.fields import ANY_LENGTH, BY_NAME, FIELDS, FLAT, with_names
+from intake.reading import read as read_post
 from intake.serializers import FlatLeadSerializer
 from intake.views import listed
 from leads import normalize
@@ -23,12 +24,12 @@ REACHED = {"email": "ada@example.com"}
 
 def read(**members: Any) -> Any:
     """Read a post that has an e-mail address and these members."""
-    return read_flat(REACHED | members)
+    return read_post(REACHED | members)
 
 
 def codes(reading: Any) -> list[tuple[str, str]]:
     """Return the faults as (name, code)."""
-    return [(one.field, one.code) for one in reading.faults]
+    return [(one.name, one.code) for one in reading.faults]
 
 
 # --- names ------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def test_each_field_is_taken_by_each_of_its_names_in_any_spelling(sent: str, fie
         snake(sent),
         snake(sent).replace("_", "-"),
     ):
-        reading = read_flat({**({} if field == "email" else REACHED), spelling: value})
+        reading = read_post({**({} if field == "email" else REACHED), spelling: value})
         assert reading.values[BY_NAME[field].column] == expected
         assert (reading.faults, reading.ignored, reading.truncated) == ([], [], [])
 
@@ -106,7 +107,7 @@ def test_the_limits_of_the_table_fit_the_columns() -> None:
 @pytest.mark.parametrize("blank", [None, "", "  ", "\t\n", "\u00a0\u2003"])
 @pytest.mark.parametrize("field", FLAT_FIELDS)
 def test_null_and_blanks_count_as_absent(field: str, blank: str | None) -> None:
-    reading = read_flat(
+    reading = read_post(
         {**({} if field == "email" else REACHED), "phone": "5125550137"} | {field: blank}
     )
     assert BY_NAME[field].column not in reading.values
@@ -159,7 +160,7 @@ TEXTS = [one for one in FLAT_FIELDS if one not in ("sourceMetadata", "tagIds", "
 @pytest.mark.parametrize("field", TEXTS)
 @pytest.mark.parametrize("wrong", [True, False, {}, {"a": "b"}, [], ["a"]])
 def test_a_boolean_object_or_array_is_not_a_text(field: str, wrong: object) -> None:
-    reading = read_flat({"phone": "5125550137", "email": "a@example.com"} | {field: wrong})
+    reading = read_post({"phone": "5125550137", "email": "a@example.com"} | {field: wrong})
     assert codes(reading) == [(field, "invalid-type")]
 
 
@@ -275,7 +276,7 @@ def test_a_possible_phone_that_cannot_exist_is_taken() -> None:
     ],
 )
 def test_an_email_keeps_its_local_part_and_gets_an_ascii_domain(sent: str, stored: str) -> None:
-    assert read_flat({"email": sent}).values["email"] == stored
+    assert read_post({"email": sent}).values["email"] == stored
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_an_email_keeps_its_local_part_and_gets_an_ascii_domain(sent: str, store
     ],
 )
 def test_a_malformed_email_is_a_fault_whatever_the_phone(sent: str) -> None:
-    reading = read_flat({"email": sent, "phone": "5125550137"})
+    reading = read_post({"email": sent, "phone": "5125550137"})
     assert codes(reading) == [("email", "invalid-email")]
 
 
@@ -493,7 +494,7 @@ def test_emails_are_matched_by_their_letters_whatever_the_case_and_width() -> No
         assert normalize.email_key(normalize.email(other)) == "ada@example.com"
     for other in ("a.da@example.com", "ada+x@example.com", "ada@example.org"):
         assert normalize.email_key(normalize.email(other)) != "ada@example.com"
-    reading = read_flat({"email": "Ada@example.com", "Email": "ada@EXAMPLE.com"})
+    reading = read_post({"email": "Ada@example.com", "Email": "ada@EXAMPLE.com"})
     assert (reading.faults, reading.values["email"]) == ([], "Ada@example.com")
 
 
@@ -550,17 +551,17 @@ def test_three_zips_of_which_two_disagree_on_the_plus_four_are_a_conflict() -> N
 
 
 def test_a_lead_needs_a_phone_or_an_email() -> None:
-    assert codes(read_flat({"firstName": "Ada"})) == [
+    assert codes(read_post({"firstName": "Ada"})) == [
         ("phone", "missing-contact"),
         ("email", "missing-contact"),
     ]
-    assert codes(read_flat({"phone": "", "email": None})) == codes(read_flat({}))
-    assert read_flat({"phone": "5125550137"}).faults == []
-    assert read_flat({"email": "ada@example.com"}).faults == []
+    assert codes(read_post({"phone": "", "email": None})) == codes(read_post({}))
+    assert read_post({"phone": "5125550137"}).faults == []
+    assert read_post({"email": "ada@example.com"}).faults == []
 
 
 def test_all_faults_are_told_at_once_by_the_vendors_names() -> None:
-    reading = read_flat({"Phone": "x", "Zip": "1", "DOB": "y", "price": "z", "state": "TX"})
+    reading = read_post({"Phone": "x", "Zip": "1", "DOB": "y", "price": "z", "state": "TX"})
     assert codes(reading) == [
         ("Phone", "invalid-phone"),
         ("Zip", "invalid-zip"),
@@ -572,13 +573,13 @@ def test_all_faults_are_told_at_once_by_the_vendors_names() -> None:
 
 
 def test_a_source_maps_further_names_onto_fields() -> None:
-    plan = plan_for({"Cell": "phone", "gone": "noSuchField"})
-    reading = read_flat({"CELL": "5125550137", "gone": "x"}, plan)
+    plan = with_names(FLAT, {"Cell": "phone", "gone": "noSuchField"})
+    reading = read_post({"CELL": "5125550137", "gone": "x"}, plan)
     assert reading.values == {"phone": "+15125550137"}
     assert reading.ignored == ["gone"]
-    conflict = read_flat({"cell": "5125550137", "phone": "5125550199"}, plan)
+    conflict = read_post({"cell": "5125550137", "phone": "5125550199"}, plan)
     assert codes(conflict) == [("cell", "conflicting-values"), ("phone", "conflicting-values")]
-    assert plan_for({}) is PLAN
+    assert with_names(FLAT, {}) is FLAT
 
 
 def test_names_that_nobody_knows_are_no_fault() -> None:
@@ -596,7 +597,8 @@ def test_a_source_may_keep_unknown_names_in_its_metadata_as_far_as_they_fit() ->
         "k" * 65: "too long",
         "none": None,
     }
-    reading = read_flat(members, keep_unknown=True)
+    reading = read_post(members)
+    reading.keep_unknown()
     assert reading.values["source_metadata"] == {
         "a": "1",
         "colour": "green",
@@ -606,7 +608,9 @@ def test_a_source_may_keep_unknown_names_in_its_metadata_as_far_as_they_fit() ->
     assert reading.ignored == ["page", "deep", "k" * 65, "none"]
     assert reading.faults == []
     full = {**REACHED, "sourceMetadata": {str(n): "x" for n in range(50)}, "one": "more"}
-    assert read_flat(full, keep_unknown=True).ignored == ["one"]
+    reading = read_post(full)
+    reading.keep_unknown()
+    assert reading.ignored == ["one"]
 
 
 def test_the_header_lists_twenty_names_and_counts_the_rest() -> None:
@@ -638,7 +642,7 @@ SPELLINGS = st.sampled_from(
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(SPELLINGS, VALUES, max_size=8))
 def test_the_serializer_agrees_with_the_table(members: dict[str, Any]) -> None:
-    reading = read_flat(members)
+    reading = read_post(members)
     serializer = FlatLeadSerializer(data=members)
     if serializer.is_valid():
         assert reading.faults == []
@@ -646,12 +650,12 @@ def test_the_serializer_agrees_with_the_table(members: dict[str, Any]) -> None:
     else:
         told: dict[str, list[str]] = {}
         for fault in reading.faults:
-            told.setdefault(fault.field, []).append(fault.detail)
+            told.setdefault(fault.name, []).append(fault.detail)
         assert serializer.errors == told
 
 
 def test_the_serializer_lists_every_name() -> None:
     assert set(FlatLeadSerializer().fields) == set(FLAT_FIELDS) | set(ALIASES)
-    assert {fold(str(name)) for name in FlatLeadSerializer().fields} == set(PLAN)
+    assert {fold(str(name)) for name in FlatLeadSerializer().fields} == set(FLAT)
     assert FlatLeadSerializer(data=flat_post()).is_valid()
     assert FlatLeadSerializer({"first_name": "Ada"}).fields["firstName"].to_representation(1) == 1

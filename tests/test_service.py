@@ -415,7 +415,9 @@ def call(content_type: str, query: str = "") -> tuple[str, dict[str, str], bytes
         ("application/json; " + "x;" * 5000, ""),
     ],
 )
-def test_no_content_type_breaks_a_request(db: None, content_type: str, query: str) -> None:
+def test_no_content_type_breaks_a_request(
+    transactional_db: None, content_type: str, query: str
+) -> None:
     status, headers, body = call(content_type, query)
     assert status.startswith(("415", "401"))
     assert headers["Content-Type"] == "application/problem+json"

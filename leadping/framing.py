@@ -1,0 +1,52 @@
+"""What waitress itself refuses, before any of our code sees it, answered as a problem too."""
+
+from uuid import uuid4
+
+import waitress.server
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
+
+from intake.problems import Problem
+from intake.views import PATH_MAX_LENGTH, refusal
+from sources.keys import blank
+
+
+def problem_of(status: int) -> Problem:
+    """Return the problem for a status of waitress: 400, 413, 431, 501, or what went wrong in it."""
+    if status == 413:
+        return Problem("body-too-large")
+    if status == 431:
+        return Problem("body-too-large", "The headers of the request are too large.")
+    if status == 501:  # a transfer encoding that it does not resolve
+        return Problem("length-required")
+    if status == 400:
+        return Problem("malformed-body", "The request is not HTTP: its framing cannot be read.")
+    return Problem("internal-error")
+
+
+class ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Answers a request that could not be read."""
+
+    def execute(self) -> None:
+        request_id = uuid4().hex
+        path = getattr(self.request, "path", "") or "/"  # it may have broken before its path
+        path = blank(path)[0][:PATH_MAX_LENGTH]
+        response = refusal(request_id, path, problem_of(self.request.error.code))
+        response.headers["X-Request-Id"] = request_id
+        response.headers["Cache-Control"] = "no-store"
+        self.status = f"{response.status_code} {response.reason_phrase}"
+        self.response_headers.extend(response.headers.items())
+        self.set_close_on_finish()
+        self.content_length = len(response.content)
+        self.write(response.content)
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection, with problems for answers to what cannot be read."""
+
+    error_task_class = ProblemTask
+
+
+def use_problems() -> None:
+    """Have every connection of this process answer with problems."""
+    waitress.server.BaseWSGIServer.channel_class = Channel

@@ -1,0 +1,62 @@
+"""Operations for migrations that change big tables while posts go on coming in.
+
+On PostgreSQL the plain ones lock the table for as long as they read it. Use these in migrations
+with `atomic = False`; on SQLite they are the plain ones.
+"""
+
+from typing import Any
+
+from django.db import migrations, models
+
+
+class AddUniqueConstraintOnline(migrations.AddConstraint):
+    """Add a conditional unique constraint, which is an index, by building it concurrently."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        model = to_state.apps.get_model(app_label, self.model_name)
+        sql = str(self.constraint.create_sql(model, schema_editor))
+        name = schema_editor.quote_name(self.constraint.name)
+        # One that a stopped attempt left behind is not valid and would be in the way.
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        head = "CREATE UNIQUE INDEX "
+        assert sql.startswith(head)
+        schema_editor.execute(f"{head}CONCURRENTLY {sql.removeprefix(head)}")
+
+
+class AddCheckConstraintOnline(migrations.AddConstraint):
+    """Add a check constraint, reading the rows that are there without locking them."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        model = to_state.apps.get_model(app_label, self.model_name)
+        table, name = map(schema_editor.quote_name, (model._meta.db_table, self.constraint.name))
+        sql = str(self.constraint.create_sql(model, schema_editor))
+        schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+        schema_editor.execute(f"{sql} NOT VALID")
+        schema_editor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+
+def fill(schema_editor: Any, model: type[models.Model], batch: int = 5000, **values: Any) -> None:
+    """Set columns of all rows of `model`, which has a UUIDv7 key, some thousand at a time.
+
+    Rows that come in meanwhile are written by the new code, or by the old and are met at the end.
+    """
+    rows: Any = model._default_manager.using(schema_editor.connection.alias).order_by("pk")
+    last = None
+    while True:
+        ids = list(
+            (rows.filter(pk__gt=last) if last else rows).values_list("pk", flat=True)[:batch]
+        )
+        if not ids:
+            return
+        rows.filter(pk__in=ids).update(**values)
+        last = ids[-1]
