@@ -1,8 +1,8 @@
-"""Staff look at posts: read-only, and without the body, which holds personal data."""
+"""Staff look at posts, without the body, which holds personal data, and at what is only counted."""
 
 from django.contrib import admin
 
-from intake.models import Post
+from intake.models import Post, RefusalCount
 from leads.admin import RecordAdmin
 
 
@@ -17,3 +17,10 @@ class PostAdmin(RecordAdmin):
         *("status", "outcome", "answer", "notes", "lead", "body_size"),
         *("has_credential_blanked", "took_us"),
     ]
+
+
+@admin.register(RefusalCount)
+class RefusalCountAdmin(RecordAdmin):
+    list_display = ["minute", "code", "source", "address", "count"]
+    list_select_related = ["source"]
+    fields = ["minute", "code", "source", "address", "count"]

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseProblem
 
 from intake import store
 from intake.problems import Problem
-from intake.trouble import is_unavailable, on_a_live_connection
+from intake.trouble import is_time_up, is_unavailable, on_a_live_connection
 from sources.models import Source
 
 WINDOW_SECONDS = store.WINDOW_MS // 1000
@@ -56,7 +56,7 @@ def use(policy: str, subject: str, limit: int) -> Allowance | None:
     try:
         used, ends_in_ms = on_a_live_connection(lambda: store.use(subject, limit))
     except DatabaseProblem as error:
-        if is_unavailable(error):
+        if is_unavailable(error) and not is_time_up(error):
             raise
         log.error("limiter.unavailable", policy=policy, exc_info=True)
         return None

@@ -17,6 +17,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 
 T = TypeVar("T")
 
+TIME_IS_UP = {"55P03", "57014"}  # of a lock, of a statement
 CONFLICTS = {"40001", "40P01"}  # serialisation failure, deadlock
 # No connection, no resources (disk, memory, slots), stopped by an operator or a time limit, system.
 UNAVAILABLE_CLASSES = {"08", "53", "57", "58"}
@@ -71,6 +72,11 @@ def is_unavailable(error: BaseException) -> bool:
 def is_worth_retrying(error: BaseException) -> bool:
     """Say whether the transaction was undone for another one's sake: repeated, it may succeed."""
     return sqlstate(driver_error(error)) in CONFLICTS
+
+
+def is_time_up(error: BaseException) -> bool:
+    """Say whether only this statement took too long, or waited too long for a lock."""
+    return sqlstate(driver_error(error)) in TIME_IS_UP
 
 
 def is_connection_lost(error: BaseException) -> bool:

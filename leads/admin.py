@@ -44,7 +44,8 @@ class LeadAdmin(RecordAdmin):
     list_select_related = ["source"]
     search_fields = ["=id", "=external_id"]
     fields = [
-        *("id", "received_at", "source", "is_test", "external_id"),
+        *("id", "received_at", "source", "is_test", "external_id", "idempotency_key"),
+        *("deleted_at", "erased_at"),
         *("compliance_status", "compliance_blocked_reason", "found", "rules_version"),
         *("state", "product", "vertical", "price", "sub_id", "utm_source", "utm_campaign"),
     ]

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import migrations, models
 
+BATCH_ROWS = 5000
+
 
 class AddUniqueConstraintOnline(migrations.AddConstraint):
     """Add a conditional unique constraint, which is an index, by building it concurrently."""
@@ -45,16 +47,16 @@ class AddCheckConstraintOnline(migrations.AddConstraint):
         schema_editor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
 
 
-def fill(schema_editor: Any, model: type[models.Model], batch: int = 5000, **values: Any) -> None:
+def fill(schema_editor: Any, model: type[models.Model], **values: Any) -> None:
     """Set columns of all rows of `model`, which has a UUIDv7 key, some thousand at a time.
 
-    Rows that come in meanwhile are written by the new code, or by the old and are met at the end.
+    Rows that come in meanwhile have later keys, so that they are met at the end.
     """
     rows: Any = model._default_manager.using(schema_editor.connection.alias).order_by("pk")
     last = None
     while True:
         ids = list(
-            (rows.filter(pk__gt=last) if last else rows).values_list("pk", flat=True)[:batch]
+            (rows.filter(pk__gt=last) if last else rows).values_list("pk", flat=True)[:BATCH_ROWS]
         )
         if not ids:
             return

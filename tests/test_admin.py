@@ -8,10 +8,11 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from intake.models import Post
+from intake.models import Post, RefusalCount
 from leads.admin import COUNTED_AT_MOST, CappedPaginator
-from leads.models import Lead
+from leads.models import Lead, to_millisecond
 from sources.models import Source, SourceKey
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_source
@@ -24,6 +25,7 @@ MODELS = [
     "sources_sourcekey",
     "leads_lead",
     "intake_post",
+    "intake_refusalcount",
 ]
 PERSONAL = ("Zebediah", "zeb@example.com", "+15125550137", "9 Hidden Lane", "2020-03-04")
 
@@ -68,6 +70,9 @@ def pages(lead: Lead) -> list[str]:
         "sources_sourcekey": lead.source.keys.get(),
         "leads_lead": lead,
         "intake_post": lead.posts.get(),
+        "intake_refusalcount": RefusalCount.objects.get_or_create(
+            minute=to_millisecond(timezone.now()), code="rate-limited", source=lead.source, count=3
+        )[0],
     }
     assert list(rows) == MODELS
     urls = [reverse("admin:index")]
@@ -120,7 +125,12 @@ def test_searching_finds_by_id_and_name(lead: Lead) -> None:
 
 def test_what_happened_is_read_only_for_everyone(lead: Lead) -> None:
     client = signed_in(is_superuser=True)
-    for model, row in (("leads_lead", lead), ("intake_post", lead.posts.get())):
+    count = RefusalCount.objects.create(minute=timezone.now(), code="rate-limited", count=3)
+    for model, row in (
+        ("leads_lead", lead),
+        ("intake_post", lead.posts.get()),
+        ("intake_refusalcount", count),
+    ):
         change = reverse(f"admin:{model}_change", args=[row.pk])
         assert client.post(change, {}).status_code == 403
         assert client.get(reverse(f"admin:{model}_add")).status_code == 403

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.conf import settings as project_settings
 from django.db import connection
+from django.db.models import Model
 from django.test import Client
 
 from intake import authentication
@@ -269,8 +270,8 @@ def read_only() -> Iterator[None]:
 
 
 @contextmanager
-def locked_by_another() -> Iterator[None]:
-    """Have another session lock what a post writes, and this one wait for 0.1 s at most."""
+def locked_by_another(model: type[Model] = Lead) -> Iterator[None]:
+    """Have another session lock a table, and this one wait for 0.1 s at most."""
     name = project_settings.DATABASES["default"]["NAME"]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
@@ -282,7 +283,7 @@ def locked_by_another() -> Iterator[None]:
             parameters = connection.get_connection_params()
             wanted = ("host", "port", "user", "password", "dbname")
             other = psycopg.connect(**{k: v for k, v in parameters.items() if k in wanted})
-            other.execute(f"LOCK TABLE {Lead._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+            other.execute(f"LOCK TABLE {model._meta.db_table} IN ACCESS EXCLUSIVE MODE")
         try:
             yield
         finally:

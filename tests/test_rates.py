@@ -17,6 +17,7 @@ from intake.models import Post, RateWindow, RefusalCount
 from leads.models import Lead
 from sources import keys
 from tests.factories import Door, flat_post, make_key, make_source
+from tests.test_order import locked_by_another
 
 POLICY = re.compile(r'"([a-z-]+)";q=(\d+);w=60')
 STATE = re.compile(r'"([a-z-]+)";r=(\d+);t=(\d+)')
@@ -161,6 +162,18 @@ def test_the_loss_of_the_limiters_table_lets_posts_through_and_says_so(
     said = [one for one in log_lines() if one["event"] == "limiter.unavailable"]
     assert [one["policy"] for one in said[:4]] == ["posts"] * 3 + ["failed-logins"]
     assert {one["level"] for one in said} == {"error"}
+    assert [door.send().status_code for _ in range(2)] == [201, 429]
+
+
+def test_a_limiter_that_cannot_be_had_in_time_lets_posts_through(
+    transactional_db: None, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """On SQLite what is locked is the whole database: tests/test_order.py."""
+    door = Door(make_source(rate_per_minute=1))
+    if connection.vendor == "postgresql":
+        with locked_by_another(RateWindow):
+            assert [door.send().status_code for _ in range(2)] == [201, 201]
+        assert "limiter.unavailable" in [one["event"] for one in log_lines()]
     assert [door.send().status_code for _ in range(2)] == [201, 429]
 
 

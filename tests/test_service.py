@@ -6,7 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,13 +19,13 @@ from django.conf import settings as project_settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.test import Client
 
 from leadping.middleware import caller_address
 from leadping.wsgi import application
 from leads.models import Lead
-from sources import keys
+from sources import keys, online
 from sources.ids import uuid7
 from sources.models import Source, Tag
 from sources.rules import Mode, Rule
@@ -289,6 +290,40 @@ def test_every_migration_goes_back_and_forth() -> None:
     call_command("migrate", verbosity=0)
     make_source()
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leads_from_before_are_told_again_by_what_they_are() -> None:
+    """Migration leads 0002 fills what a repeat is told by; a stopped 0003 can be run again."""
+    door = Door(make_source())
+    first = door.send(externalId="x-1")
+    for number in range(3):
+        door.send(externalId=f"other {number}")
+    call_command("migrate", "leads", "0001", verbosity=0)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE INDEX lead_idempotency_key_unique ON leads_lead (source_id)")
+    with patch_batches_of(2):
+        call_command("migrate", verbosity=0)
+    assert not Lead.objects.exclude(posted_phone=F("phone"), posted_email_key=F("email_key"))
+    assert door.send(externalId="x-1").json() == first.json()
+    assert door.send(externalId="x-1", phone="512-555-0138").status_code == 409
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT indisunique, indisvalid FROM pg_index "
+                "WHERE indexrelid = 'lead_idempotency_key_unique'::regclass"
+            )
+            assert cursor.fetchone() == (True, True)
+
+
+@contextmanager
+def patch_batches_of(rows: int) -> Iterator[None]:
+    """Have `sources.online.fill` take so many rows at a time."""
+    before = online.BATCH_ROWS
+    online.BATCH_ROWS = rows
+    yield
+    online.BATCH_ROWS = before
 
 
 def test_the_posts_table_can_be_partitioned_by_time(db: None) -> None:
