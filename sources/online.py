@@ -11,40 +11,48 @@ from django.db import migrations, models
 BATCH_ROWS = 5000
 
 
-class AddUniqueConstraintOnline(migrations.AddConstraint):
+class AddConstraintOnline(migrations.AddConstraint):
+    """Adds a constraint; how PostgreSQL does it without a lock, its kinds say."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        model = to_state.apps.get_model(app_label, self.model_name)
+        sql = str(self.constraint.create_sql(model, schema_editor))
+        quoted = schema_editor.quote_name
+        for one in self.steps(quoted(model._meta.db_table), quoted(self.constraint.name), sql):
+            schema_editor.execute(one)
+
+    def steps(self, table: str, name: str, sql: str) -> list[str]:
+        """Return the statements that do online what `sql` does; they can be run again."""
+        raise NotImplementedError
+
+
+class AddUniqueConstraintOnline(AddConstraintOnline):
     """Add a conditional unique constraint, which is an index, by building it concurrently."""
 
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
-        model = to_state.apps.get_model(app_label, self.model_name)
-        sql = str(self.constraint.create_sql(model, schema_editor))
-        name = schema_editor.quote_name(self.constraint.name)
-        # One that a stopped attempt left behind is not valid and would be in the way.
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+    def steps(self, table: str, name: str, sql: str) -> list[str]:
         head = "CREATE UNIQUE INDEX "
         assert sql.startswith(head)
-        schema_editor.execute(f"{head}CONCURRENTLY {sql.removeprefix(head)}")
+        # What a stopped attempt left behind is not valid and would be in the way.
+        return [
+            f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
+            f"{head}CONCURRENTLY {sql.removeprefix(head)}",
+        ]
 
 
-class AddCheckConstraintOnline(migrations.AddConstraint):
+class AddCheckConstraintOnline(AddConstraintOnline):
     """Add a check constraint, reading the rows that are there without locking them."""
 
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
-        if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
-        model = to_state.apps.get_model(app_label, self.model_name)
-        table, name = map(schema_editor.quote_name, (model._meta.db_table, self.constraint.name))
-        sql = str(self.constraint.create_sql(model, schema_editor))
-        schema_editor.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
-        schema_editor.execute(f"{sql} NOT VALID")
-        schema_editor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    def steps(self, table: str, name: str, sql: str) -> list[str]:
+        return [
+            f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}",
+            f"{sql} NOT VALID",
+            f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+        ]
 
 
 def fill(schema_editor: Any, model: type[models.Model], **values: Any) -> None:
