@@ -38,8 +38,8 @@ MAX_AGE_S = 3600
 KEPT = {
     Kept.WHOLE: (
         "Yes, whole",
-        "A post with the right key is kept as it came. The business sees what you saw, and can "
-        "mend the post and run it again as of the time it first arrived.",
+        "A post with the right key is kept as it came, with this answer, so that the business can "
+        "find out what went wrong. There is no lead yet: keep it on your side too.",
     ),
     Kept.START: (
         "In part",

@@ -228,13 +228,14 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
             "unsupported-media-type",
             415,
             "The media type is not supported",
-            "Send application/json in UTF-8, without a content encoding.",
+            "Send application/json, or on /leads/intake a URL-encoded form, in UTF-8 and without a "
+            "content encoding.",
             Kept.WHOLE,
             explanation=(
                 "The headers say that the body is in a form that is not read here: another media "
                 "type, another character set, or compressed. The detail says what to send "
-                "instead. Set the header Content-Type to application/json, and do not compress "
-                "the body."
+                "instead. Send JSON as application/json, or a form as "
+                "application/x-www-form-urlencoded, and do not compress the body."
             ),
             example_detail="multipart/form-data is not taken; send application/json.",
         ),

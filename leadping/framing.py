@@ -1,13 +1,12 @@
 """What waitress itself refuses, before any of our code sees it, answered as a problem too."""
 
-from uuid import uuid4
-
 import waitress.server
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
 from intake.problems import Problem
 from intake.views import PATH_MAX_LENGTH, refusal
+from leadping.middleware import request_id_for
 from sources.keys import blank
 
 
@@ -28,7 +27,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
     """Answers a request that could not be read."""
 
     def execute(self) -> None:
-        request_id = uuid4().hex
+        request_id = request_id_for(self.request.headers.get("X_REQUEST_ID", ""))
         path = getattr(self.request, "path", "") or "/"  # it may have broken before its path
         path = blank(path)[0][:PATH_MAX_LENGTH]
         response = refusal(request_id, path, problem_of(self.request.error.code))

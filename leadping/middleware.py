@@ -29,9 +29,7 @@ class RequestContext:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        is_good = GOOD_REQUEST_ID.fullmatch(sent) and not blank(sent)[1]
-        request_id = sent if is_good else uuid4().hex
+        request_id = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.META["REQUEST_ID"] = request_id
         peer = request.META.get("REMOTE_ADDR", "")
         if not is_trusted(plain_address(peer)):
@@ -78,6 +76,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def is_under_leads(request: HttpRequest) -> bool:
     """Say whether the request is for the API, where every answer is JSON."""
     return request.path == "/leads" or request.path.startswith("/leads/")
+
+
+def request_id_for(sent: str) -> str:
+    """Return the id that the caller sent, if it is of the right form and no key; else a new one."""
+    is_good = GOOD_REQUEST_ID.fullmatch(sent) and not blank(sent)[1]
+    return sent if is_good else uuid4().hex
 
 
 def caller_address(peer: str, forwarded_for: str) -> str:

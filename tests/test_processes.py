@@ -330,6 +330,11 @@ def framed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield one
 
 
+def test_a_request_id_is_kept_where_the_server_itself_refuses(framed: Service) -> None:
+    sent = HEAD + b"X-Request-Id: abcdefgh-1\r\nTransfer-Encoding: gzip\r\n\r\n"
+    assert raw(framed, sent)[1]["X-Request-Id"] == "abcdefgh-1"
+
+
 def test_a_repeated_credential_header_is_refused(framed: Service) -> None:
     credentials = framed.make_source("--name", "repeated header")
     lines = "".join(f"{name}: {value}\r\n" for name, value in credentials.items()).encode()
