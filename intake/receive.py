@@ -152,7 +152,7 @@ def receive(
     def attempt() -> Received | None:
         with transaction.atomic():
             state = store.gather(credential.key.id, lead)
-            if is_stale(credential, state):
+            if state is None or is_stale(credential, state):
                 raise Stale
             if first_id := state.lead_of_key or state.lead_of_external_id:
                 first = Lead.objects.filter(id=first_id).first()

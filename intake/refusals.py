@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from intake import store
 from intake.models import RefusalCount
+from intake.trouble import is_unavailable
 
 WRITTEN_EVERY_SECONDS = 5
 # Beyond so many kinds, in one batch, addresses are no longer told apart: memory has an end.
@@ -44,7 +45,7 @@ def count(code: str, source_id: UUID | None, address: str, at: datetime) -> None
 
 
 def write() -> None:
-    """Write what was counted since the last time; what cannot be written is counted on."""
+    """Write what was counted since the last time; while the database is away, it is counted on."""
     global _timer
     with _lock:
         counts = _counts.copy()
@@ -61,10 +62,11 @@ def write() -> None:
     try:
         with transaction.atomic():
             store.add_refusals(rows)
-    except DatabaseProblem:
+    except DatabaseProblem as error:
         log.warning("refusals.not_written", exc_info=True)
-        with _lock:
-            if len(_counts) < MAX_KINDS:
+        # Else it would never be written, and nothing after it: some source is gone.
+        if is_unavailable(error):
+            with _lock:
                 _counts.update(counts)
 
 

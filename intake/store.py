@@ -72,8 +72,11 @@ def gather_sql(vendor: str) -> str:
     """
 
 
-def gather(key_id: UUID, lead: Lead) -> State:
-    """Return what the database knows of a key, its source and a new lead's ids, in one look-up."""
+def gather(key_id: UUID, lead: Lead) -> State | None:
+    """Return what the database knows of a key, its source and a new lead's ids, in one look-up.
+
+    None if the key is no longer there.
+    """
     fields = (
         Source._meta.get_field("version"),
         SourceKey._meta.get_field("expires_at"),
@@ -89,7 +92,8 @@ def gather(key_id: UUID, lead: Lead) -> State:
                 SourceKey._meta.pk.get_db_prep_value(key_id, connection),
             ],
         )
-        return State(*map(from_row, fields, cursor.fetchone()))
+        found = cursor.fetchone()
+        return State(*map(from_row, fields, found)) if found else None
 
 
 def from_row(field: Any, value: Any) -> Any:

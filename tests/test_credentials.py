@@ -369,3 +369,11 @@ def test_a_path_with_a_key_is_not_echoed(db: None) -> None:
     response = Client().post(f"/leads/{key}")
     assert response.status_code == 404
     assert key not in response.content.decode()
+
+
+def test_a_key_whose_row_is_gone_opens_nothing(door: Door) -> None:
+    """Within the second that it is remembered, too."""
+    assert door.send().status_code == 201
+    Post.objects.all().delete()
+    SourceKey.objects.all().delete()
+    assert door.send().status_code == 401

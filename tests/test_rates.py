@@ -16,6 +16,7 @@ from intake import refusals, store, throttling
 from intake.models import Post, RateWindow, RefusalCount
 from leads.models import Lead
 from sources import keys
+from sources.ids import uuid7
 from tests.factories import Door, flat_post, make_key, make_source
 from tests.test_order import locked_by_another
 
@@ -278,6 +279,16 @@ def test_what_cannot_be_written_is_counted_on(
     fail("203.0.113.9", 1)
     refusals.write()
     assert sum(counted().values()) == 3
+
+
+def test_a_count_of_a_source_that_is_gone_does_not_stop_the_others(
+    transactional_db: None,
+) -> None:
+    refusals.count("rate-limited", uuid7(), "", timezone.now())
+    refusals.write()
+    refusals.count("invalid-credentials", None, "203.0.113.9", timezone.now())
+    refusals.write()
+    assert counted() == {("invalid-credentials", "203.0.113.9"): 1}
 
 
 def test_many_addresses_do_not_fill_the_memory(db: None) -> None:
