@@ -359,7 +359,7 @@ def _level(shape: Any, path: Path = ()) -> tuple[dict[str, Field | Level], dict[
             places.setdefault(target, (*path, name))
         else:
             below, places_below = _level(target, (*path, name))
-            bare = below.get("number")
+            bare = below.get("number")  # a phone may be its number alone
             members[fold(name)] = Level(below, bare if isinstance(bare, Field) else None)
             places = places_below | places
     for alias, name in ALIASES.items():

@@ -156,8 +156,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
             "There is nothing here",
             "No endpoint has this path.",
             explanation=(
-                "The path is not one of this service. Most often it is misspelt, or a part of it "
-                "is missing. Leads are posted to /leads/intake."
+                "The path is not one of this service, or the request names a host that the service "
+                "does not answer for. Most often an address is misspelt, or a part of it is "
+                "missing. Leads are posted to /leads/intake."
             ),
             example_path="/leads/intakes",
         ),
@@ -172,6 +173,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
                 "turned a POST into a GET."
             ),
             example_headers={"Allow": "POST"},
+            example_path="/leads",
         ),
         ProblemType(
             "external-id-conflict",

@@ -170,8 +170,8 @@ def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
 def use_sql(vendor: str) -> tuple[str, str]:
     """Return the statements behind `use`: the one that counts, and the one that only looks.
 
-    The counting one changes nothing, and returns no row, when the window is used up. On PostgreSQL
-    it looks by itself, and by the database's clock, so that several machines agree.
+    The counting one changes nothing, and returns no row, when the window is used up. The clock is
+    the database's, so that several machines agree.
     """
     table = quoted(RateWindow._meta.db_table)
     subject, started, used = (quoted(one) for one in ("subject", "started_ms", "used"))

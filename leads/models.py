@@ -77,7 +77,7 @@ class Lead(models.Model):
     received_at = models.DateTimeField("received")
     modified_at = models.DateTimeField("modified", null=True, blank=True)
     is_test = models.BooleanField("test", default=False)
-    # Deleted: hidden from staff, still the answer to a repeat. Erased: all that is left of it is
+    # Deleted: put away, but still the answer to a repeat. Erased: all that is left of it is
     # this row without the person, the tombstone that keeps its ids from being used again.
     deleted_at = models.DateTimeField("deleted", null=True, blank=True)
     erased_at = models.DateTimeField("erased", null=True, blank=True)
