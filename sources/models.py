@@ -11,15 +11,25 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from simple_history.models import HistoricalRecords
 
 from sources import keys, names
 from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
+
+
+def recorded(**options: Any) -> HistoricalRecords:
+    """Return what keeps each state of a row that `save()` or `delete()` made: who, when, what."""
+    return HistoricalRecords(
+        history_id_field=models.UUIDField(default=uuid7),
+        history_change_reason_field=models.TextField(null=True),
+        **options,
+    )
 
 
 class Business(models.Model):
@@ -103,12 +113,37 @@ class SourceQuerySet(models.QuerySet["Source"]):
         """Fetch with each source all that judging a post of it needs."""
         return self.select_related("business").prefetch_related("rule_modes", "default_tags")
 
+    def as_of(self, source_id: UUID, at: datetime) -> Source | None:
+        """Return a source with its settings and modes as they were; None if it was not there.
+
+        For judging by it, not for saving. Its history begins when the history was introduced.
+        """
+        rows = Source.history.filter(id=source_id, history_date__lte=at)
+        return self._as_kept(rows.order_by("-history_date", "-history_id").first())
+
+    def of_version(self, version: str | None) -> Source | None:
+        """Return a source with the settings and modes of one of its versions, as `as_of` does."""
+        return self._as_kept(Source.history.filter(version=version).first())
+
+    def _as_kept(self, row: Any) -> Source | None:
+        """Return the source that a row of the history keeps, with the modes of its moment."""
+        if row is None:
+            return None
+        source: Source = row.instance
+        rules = SourceRule.history.filter(source_id=source.id, history_date__lte=row.history_date)
+        newest = {one.id: one for one in rules.order_by("history_date", "history_id")}
+        source.modes = DEFAULT_MODES | {
+            Rule(one.rule): Mode(one.mode) for one in newest.values() if one.history_type != "-"
+        }
+        return source
+
 
 class Source(models.Model):
     """The approved path by which one vendor sends leads for one business, with its rules.
 
     Changed by `save()` only, never by a bulk update: each save sets a new `version`, by which the
-    processes that keep sources in memory see that theirs is old.
+    processes that keep sources in memory see that theirs is old, and leaves a row of `history`
+    with that version, by which a lead says under which settings it was judged.
     """
 
     class DuplicateScope(models.TextChoices):
@@ -130,6 +165,8 @@ class Source(models.Model):
     notes = models.TextField(blank=True, help_text="For staff; never leaves the console.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     version = models.UUIDField(default=uuid7, editable=False)
+    # Which counters of the caps count: new ones when a cap is switched on, or days begin elsewhere.
+    counters_version = models.UUIDField(default=uuid7, editable=False)
 
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Off: each post is answered 403 source-disabled."
@@ -223,6 +260,7 @@ class Source(models.Model):
     )
 
     objects = SourceQuerySet.as_manager()
+    history = recorded()
 
     class Meta:
         ordering = ["name"]
@@ -245,10 +283,33 @@ class Source(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.version = uuid7()
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = {*kwargs["update_fields"], "version"}
-        super().save(*args, **kwargs)
+        with transaction.atomic():
+            rows = Source.objects.select_for_update(no_key=True)
+            before = None if self._state.adding else rows.filter(pk=self.pk).first()
+            named = kwargs.get("update_fields")
+            if before and named is not None:
+                # The history says what is in the row, not what this instance remembers of it.
+                for one in self._meta.concrete_fields:
+                    if one.name not in named:
+                        setattr(self, one.attname, getattr(before, one.attname))
+            if before and self._is_to_be_counted_anew(before):
+                self.counters_version = uuid7()
+            self.version = uuid7()
+            self._history_date = timezone.now()  # with the row locked: in the order of the changes
+            if named is not None:
+                kwargs["update_fields"] = {*named, "version", "counters_version"}
+            super().save(*args, **kwargs)
+
+    def _is_to_be_counted_anew(self, before: Source) -> bool:
+        """Say whether the counters of the caps no longer say what was approved in their time."""
+        return self.time_zone != before.time_zone or any(
+            getattr(self, name) is not None and getattr(before, name) is None
+            for name in ("daily_cap", "monthly_cap")
+        )
+
+    @property
+    def has_cap(self) -> bool:
+        return self.daily_cap is not None or self.monthly_cap is not None
 
     @property
     def is_compliance_approved(self) -> bool:
@@ -274,12 +335,10 @@ class Source(models.Model):
 
     def set_mode(self, rule: Rule, mode: Mode) -> None:
         """Set one rule's mode; raises ValidationError for a mode that the rule does not allow."""
-        row, _ = SourceRule.objects.get_or_create(
-            source=self, rule=rule, defaults={"mode": DEFAULT_MODES[rule]}
-        )
-        row.mode = mode
+        row = SourceRule.objects.filter(source=self, rule=rule).first() or SourceRule(rule=rule)
+        row.source, row.mode = self, mode
         row.full_clean()
-        row.save(update_fields=["mode"])
+        row.save()
 
     def issue_key(
         self,
@@ -316,6 +375,8 @@ class SourceRule(models.Model):
     rule = models.CharField(max_length=40, choices=Rule.choices)
     mode = models.CharField(max_length=10, choices=Mode.choices)
 
+    history = recorded()
+
     class Meta:
         ordering = ["rule"]
         constraints = [
@@ -336,13 +397,19 @@ class SourceRule(models.Model):
         return f"{self.rule}: {self.mode}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        super().save(*args, **kwargs)
-        self.source.save(update_fields=["version"])
+        with transaction.atomic():
+            self._note_change()
+            super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        deleted = super().delete(*args, **kwargs)
+        with transaction.atomic():
+            self._note_change()
+            return super().delete(*args, **kwargs)
+
+    def _note_change(self) -> None:
+        """Give the source a new version first, of whose moment this row's history is to be."""
         self.source.save(update_fields=["version"])
-        return deleted
+        self._history_date = self.source._history_date
 
     def clean(self) -> None:
         if self.rule and self.mode and self.mode not in ALLOWED_MODES[Rule(self.rule)]:
@@ -387,6 +454,7 @@ class SourceKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     objects = SourceKeyQuerySet.as_manager()
+    history = recorded(excluded_fields=["digest", "last_used_at"])
 
     class Meta:
         ordering = ["-created_at"]
