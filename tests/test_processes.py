@@ -181,10 +181,13 @@ def test_a_revoked_key_is_refused_by_every_process_within_a_second(
         one.join(30)
     for server in single_processes:
         mine = [(sent_at, status) for one, sent_at, status in answered if one is server]
-        assert {201, 401} <= {status for _, status in mine} <= {201, 401, 429}
+        seen = {status for _, status in mine}
+        assert 201 in seen <= {201, 401, 429}
+        assert seen & {401, 429}  # the other server may have used up the minute's 401s
         late = [status for sent_at, status in mine if sent_at - revoked_at > 1]
         assert len(late) > 10
         assert set(late) <= {401, 429}  # from the 31st failed login on
+    assert 401 in {status for _, _, status in answered}
     # Not even one lead was received once the command had returned.
     after = service.manage(
         "shell",
