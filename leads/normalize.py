@@ -185,6 +185,12 @@ def phone_type(raw: str) -> str:
 
 
 EMAIL_MAX_LENGTH = 320
+# What is not seen, so that two addresses would look alike: Unicode's Default_Ignorable_Code_Point.
+UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
 
 
 def email(raw: str) -> str:
@@ -192,7 +198,7 @@ def email(raw: str) -> str:
 
     Raises NotAnEmail. Nothing is looked up on the network.
     """
-    if len(raw) > EMAIL_MAX_LENGTH:
+    if len(raw) > EMAIL_MAX_LENGTH or UNSEEN.search(raw):
         raise NotAnEmail
     try:
         parts = email_validator.validate_email(raw, check_deliverability=False)
