@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help run test lint format lock clean
+.PHONY: help run test lint format lock docs clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ lock: .venv/development  ## Renew the exact, hashed versions for production
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		requirements.txt -o requirements.lock
+
+docs: .venv/runtime .env  ## Renew docs/compliance.md after a change of the rules
+	$(PYTHON) manage.py rulebook
 
 clean:  ## Remove what can be made again (not the database, not .env)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

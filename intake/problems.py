@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from leads.compliance import MAY_NOT_BE_CONTACTED, RULES
 from sources.keys import blank
 from sources.rules import Rule
 
@@ -17,9 +18,6 @@ POINTER_MAX_LENGTH = 200
 EXAMPLE_REQUEST_ID = "5f1c0c9e2b7d4a3f8e6a1d2c3b4a5968"
 ZIPS_DIFFER = "zip and postalCode mean the same field and differ."
 EXAMPLE_LEAD_ID = "01983c5a-7e21-7b40-9d3f-2c61f0a8e514"
-
-# Rules that rest on other people's data: the answer must not tell one from the other.
-NOT_ACCEPTED = (Rule.SUPPRESSED, Rule.ON_DNC_REGISTRY)
 
 
 class Kept(Enum):
@@ -264,9 +262,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
                 "people's data and is not given. Do not send the lead again; if you think that "
                 "it was refused by mistake, tell the business the requestId."
             ),
-            example_faults=(
-                Fault(("phone",), "not-accepted", "This person may not be contacted."),
-            ),
+            example_faults=(Fault(("phone",), "not-accepted", MAY_NOT_BE_CONTACTED),),
         ),
         ProblemType(
             "rate-limited",
@@ -314,8 +310,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
 }
 
 
-def refusing(rule: Rule, field_name: str, sentence: str, explanation: str) -> ProblemType:
-    """Return the type of the refusals by a rule, with the finding that its example shows."""
+def refusing(rule: Rule, explanation: str) -> ProblemType:
+    """Return the type of the refusals by a rule, with the usual finding as its example."""
+    kind = RULES[rule]
     return ProblemType(
         rule.value,
         422,
@@ -323,7 +320,7 @@ def refusing(rule: Rule, field_name: str, sentence: str, explanation: str) -> Pr
         "A rule of the source refuses this lead.",
         Kept.WHOLE,
         explanation=explanation,
-        example_faults=(Fault((field_name,), rule.value, sentence),),
+        example_faults=(Fault((kind.field,), rule.value, kind.sentence),),
     )
 
 
@@ -333,54 +330,40 @@ PROBLEM_TYPES |= {
     for one in (
         refusing(
             Rule.SOURCE_NOT_APPROVED,
-            "source",
-            "The source has not passed compliance review.",
             "The business has not approved this source yet, or has withdrawn its approval. Stop "
             "sending, and ask the business how far the review is. Nothing in the lead itself is "
             "wrong.",
         ),
         refusing(
             Rule.STATE_NOT_ALLOWED,
-            "state",
-            "The source may not send leads of this state.",
             "The source may only send leads of some states, and this one is of another or names "
             "none. Send leads of the agreed states only, each with its state. Ask the business "
             "for the list.",
         ),
         refusing(
             Rule.PRODUCT_NOT_ALLOWED,
-            "product",
-            "The source may not send leads of this product.",
             "The source may only send leads of some products, and this one is of another or names "
             "none. Check how you spell the product. Ask the business for the list.",
         ),
         refusing(
             Rule.VERTICAL_NOT_ALLOWED,
-            "vertical",
-            "The source may not send leads of this vertical.",
             "The source may only send leads of some verticals, and this one is of another or names "
             "none. Check how you spell the vertical. Ask the business for the list.",
         ),
         refusing(
             Rule.CONSENT_MISSING,
-            "trustedFormUrl",
-            "The source requires a TrustedForm certificate, and the lead has none.",
             "Every lead of this source must prove the person's consent by a TrustedForm "
             "certificate. Send the URL of the certificate as trustedFormUrl. If your form makes "
             "none, add the TrustedForm script to it first.",
         ),
         refusing(
             Rule.CONSENT_MALFORMED,
-            "trustedFormUrl",
-            "The TrustedForm URL is not that of a certificate.",
             "A certificate has the URL https://cert.trustedform.com/ and 40 hexadecimal digits, "
             "with nothing before, between or after. The URL of a ping is no proof of "
             "consent. Send the URL just as the script wrote it into your form.",
         ),
         refusing(
             Rule.CONSENT_REUSED,
-            "trustedFormUrl",
-            "The consent certificate already came with another phone or e-mail.",
             "A certificate stands for one person who filled in one form, and this one has already "
             "come with another phone or e-mail. Send each lead with the certificate of its own "
             "form. If this happens to many leads, your form or a cache in front of it gives out "
@@ -388,38 +371,28 @@ PROBLEM_TYPES |= {
         ),
         refusing(
             Rule.DUPLICATE,
-            "phone",
-            "This person is already known.",
             "The business already has a lead with this phone or this e-mail that is not old enough "
             "to be sent anew. Do not send it again. To repeat a post whose answer was lost, use "
             "the same externalId or Idempotency-Key: then the first lead comes back.",
         ),
         refusing(
             Rule.PHONE_INVALID,
-            "phone",
-            "No such phone number can exist.",
             "The phone has the right length, but no number of its area or country looks like it. "
             "Ask the person for the right one, or check it while the form is filled in.",
         ),
         refusing(
             Rule.UNDERAGE,
-            "dateOfBirth",
-            "The person is under 18.",
             "By the date of birth, the person is not of age in every time zone of the United "
             "States. Do not send leads of minors. Check that year, month and day are in the order "
             "YYYY-MM-DD.",
         ),
         refusing(
             Rule.STATE_MISMATCH,
-            "state",
-            "The ZIP does not lie in the state.",
             "The state and the ZIP code are both American and contradict each other, so one of "
             "them is wrong. Ask the person which, and send the lead again with both of them right.",
         ),
         refusing(
             Rule.OVER_CAP,
-            "source",
-            "The cap of the source is used up.",
             "The business takes only so many leads of this source in a day or a month, and has "
             "them all. Hold your leads back until the next day or month begins in the time zone of "
             "the source, or ask the business for a higher cap.",

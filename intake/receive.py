@@ -1,16 +1,19 @@
 """The one way a post becomes a lead.
 
-`receive` is one transaction that reads as steps: gather, repeat?, decide, write. Unique constraints
-keep a lead from being stored twice; locks on the person will come before, with the rules that
-need them.
+`receive` is one transaction that reads as steps: lock, gather, repeat?, decide, write. The locks on
+the person order all that depends on what else is known of them; unique constraints keep a lead
+from being stored twice.
 """
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+from django.db import Error as DatabaseProblem
 from django.db import transaction
 
 from intake import store
@@ -18,17 +21,21 @@ from intake.authentication import Credential
 from intake.bodies import read_form, read_json
 from intake.fields import MetadataField, TagsField, names_of
 from intake.models import Post
-from intake.problems import NOT_ACCEPTED, Fault, Problem, invalid_lead
+from intake.problems import Fault, Problem, invalid_lead
 from intake.reading import Reading, read
-from intake.trouble import despite_conflicts
+from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
-from leads.compliance import Finding, Verdict, judge
-from leads.facts import facts_of
-from leads.models import Lead
+from leads.caps import Left, Period, periods_of
+from leads.compliance import Finding, Verdict, joined, opted_out_at
+from leads.facts import Lookups, decide, facts_of, lock_person
+from leads.models import Lead, Suppression
 from sources.ids import uuid7
 from sources.keys import blank
 from sources.models import Source, Tag
 from sources.names import fold
+from sources.rules import Mode, Rule, public_code
+
+log = structlog.get_logger()
 
 MAX_ROUNDS = 3
 KEY_MAX_LENGTH = 255
@@ -66,10 +73,20 @@ class Received:
 
     lead: Lead
     is_repeat: bool = False
+    opted_out_at: datetime | None = None
+    caps: tuple[Left, ...] = ()
 
 
 class Stale(Exception):
     """The source or key is not as it was remembered: look again, and decide again."""
+
+
+class Taken(Exception):
+    """Another post took one of the lead's ids since we looked: undo, and look again."""
+
+
+class LookupFailed(Exception):
+    """The person could not be looked up, and the database is not away: hold the lead."""
 
 
 def take(credential: Credential, arrival: Arrival, started_ns: int) -> tuple[Received, Reading]:
@@ -148,34 +165,85 @@ def receive(
     nothing is stored. `took_us`: microseconds since the post came, for its row.
     """
     source = credential.source
+    periods = periods_of(source, lead.received_at)
 
-    def attempt() -> Received | None:
+    def attempt() -> Received:
         with transaction.atomic():
-            state = store.gather(credential.key.id, lead)
+            state = look_up(credential, lead, periods, is_person_looked_up=is_person_looked_up)
             if state is None or is_stale(credential, state):
                 raise Stale
             if first_id := state.lead_of_key or state.lead_of_external_id:
                 first = Lead.objects.filter(id=first_id).first()
                 if first is None:
-                    return None  # it is gone since we looked
+                    raise Taken  # it is gone since we looked
                 check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
-                return keep_repeat(credential, arrival, reading, first, took_us)
-            verdict = judge(facts_of(lead, source), source.modes)
+                keep_repeat(credential, arrival, reading, first, took_us)
+                left = caps_left(source, state.lookups.used or {}, periods)
+                since = opted_out_since(first, lead, state.lookups)
+                return Received(first, is_repeat=True, opted_out_at=since, caps=left)
+            verdict, facts = decide(
+                facts_of(lead, source, lead.received_at, state.lookups, periods),
+                source,
+                periods,
+                is_counted=not lead.is_test,
+            )
             if verdict.rejecting:
                 raise refusal(verdict, reading)
             lead.take(verdict, source)
             post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
             post.lead, post.notes = lead, notes(reading)
             if not store.write(lead, post):
-                return None  # another post took one of its ids since we looked
+                raise Taken
             if tags:
                 store.write_tags(lead, tags)
-            return Received(lead)
+            used = {one.period: one.used for one in facts.caps or ()}
+            left = caps_left(source, used, periods)
+            return Received(lead, opted_out_at=facts.opted_out_at, caps=left)
 
+    is_person_looked_up = True
     for _ in range(MAX_ROUNDS):
-        if received := despite_conflicts(attempt):
-            return received
+        try:
+            return despite_conflicts(attempt)
+        except Taken:
+            continue
+        except LookupFailed:
+            log.error("compliance.lookup_failed", exc_info=True)
+            is_person_looked_up = False
     raise Problem("unavailable")
+
+
+def look_up(
+    credential: Credential,
+    lead: Lead,
+    periods: tuple[Period, ...],
+    *,
+    is_person_looked_up: bool,
+) -> store.State | None:
+    """Lock the person and return what the database knows; None if the key is no longer there.
+
+    Raises LookupFailed where an error is not of a database that is away. When the person is not
+    looked up, no lock is needed: no rule that needs it can run, so the lead is held.
+    """
+    if not is_person_looked_up:
+        return store.gather(
+            credential.key.id, lead, credential.source, periods, is_person_looked_up=False
+        )
+    try:
+        lock_person(lead)
+        return store.gather(credential.key.id, lead, credential.source, periods)
+    except DatabaseProblem as error:
+        if is_unavailable(error):
+            raise
+        raise LookupFailed from error
+
+
+def caps_left(
+    source: Source, used: Mapping[str, int], periods: tuple[Period, ...]
+) -> tuple[Left, ...]:
+    """Return what is left of each cap that blocks or refuses, for the vendor to see."""
+    if source.modes[Rule.OVER_CAP] not in (Mode.HOLD, Mode.REJECT):
+        return ()
+    return tuple(Left(one, max(one.cap - used[one.name], 0)) for one in periods if one.name in used)
 
 
 def is_stale(credential: Credential, state: store.State) -> bool:
@@ -261,25 +329,37 @@ def check_repeat(first: Lead, lead: Lead, *, is_by_key: bool) -> None:
 
 def keep_repeat(
     credential: Credential, arrival: Arrival, reading: Reading, first: Lead, took_us: int
-) -> Received:
-    """Keep the post that repeats a lead, and return that lead."""
+) -> None:
+    """Keep the post that repeats a lead."""
     post = new_post(credential, arrival, 201, "repeated", took_us)
     post.lead, post.notes = first, notes(reading)
     post.save(force_insert=True)
-    return Received(first, is_repeat=True)
+
+
+def opted_out_since(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
+    """Return since when the person of a first lead, as it stands now, has opted out of texts.
+
+    None if they have not. What was looked up is of the repeat, which may name less of the person.
+    """
+    if found.entries is None:
+        return None  # nobody can say just now
+    if {first.phone, first.email_key} <= {lead.phone, lead.email_key, ""}:
+        return opted_out_at(found.entries)
+    rows = Suppression.objects.active().in_force_for(first.business_id)
+    return rows.matching(first.phone, first.email_key).opted_out_at()
 
 
 def refusal(verdict: Verdict, reading: Reading) -> Problem:
     """Return the problem of a lead that some rule rejects: the first such rule names it."""
 
     def fault(one: Finding) -> Fault:
-        code = "not-accepted" if one.rule in NOT_ACCEPTED else one.rule.value
         path = reading.path_of(one.field) if one.field else ("source",)
-        return Fault(path, code, one.sentence)
+        return Fault(path, public_code(one.rule), one.sentence)
 
     first = verdict.rejecting[0]
-    faults = [fault(one) for one in verdict.findings]
-    return Problem(fault(first).code, " ".join(one.detail for one in faults), faults)
+    # Each once: two rules that the answer must not tell apart make the same fault.
+    faults = list(dict.fromkeys(map(fault, verdict.findings)))
+    return Problem(fault(first).code, joined(verdict.findings), faults)
 
 
 def notes(reading: Reading) -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """The SQL of a post: what is counted and read before deciding, and the rows written after.
 
-The only hand-written SQL on the path of a post; the names of tables and columns are the ORM's.
-Source: DECISIONS, Intake 3 and 4.
+With `leads/facts.py`, to whose look-ups on the person it joins its own, the only hand-written SQL
+on the path of a post; the names of tables and columns are the ORM's. Source: DECISIONS, Intake 3
+and 4.
 """
 
 import re
@@ -15,8 +16,11 @@ from uuid import UUID
 from django.db import connection, models
 
 from intake.models import Post, RateWindow, RefusalCount
+from leads.caps import Period
+from leads.facts import FAILED, Lookups, arm, arms, lookups_of, parameters, rows_of
 from leads.models import Lead
 from sources.models import Source, SourceKey, Tag
+from sources.sql import as_parameter, column, quoted
 
 LENGTH = re.compile(r"\(.*\)")
 WINDOW_MS = 60_000
@@ -35,72 +39,77 @@ class State:
     key_revoked_at: datetime | None
     lead_of_key: UUID | None
     lead_of_external_id: UUID | None
-
-
-def quoted(name: Any) -> str:
-    """Return a table's or column's name as SQL."""
-    return connection.ops.quote_name(name)
-
-
-def column(model: type[models.Model], name: str) -> str:
-    """Return a field's column with its table, as SQL."""
-    table = model._meta.db_table
-    field: Any = model._meta.get_field(name)
-    return f"{quoted(table)}.{quoted(field.column)}"
+    lookups: Lookups
 
 
 @cache
-def gather_sql(vendor: str) -> str:
+def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
     """Return the statement behind `gather`."""
-    source, key = (quoted(one._meta.db_table) for one in (Source, SourceKey))
 
-    def lead_by(name: str) -> str:
+    def lead_by(what: str, name: str) -> str:
         # "not empty" in the words of the index, for which it would not be used otherwise
-        return f"""(
-            SELECT {column(Lead, "id")} FROM {quoted(Lead._meta.db_table)}
-            WHERE {column(Lead, "source")} = {column(Source, "id")}
-              AND {column(Lead, name)} = %s AND NOT ({column(Lead, name)} = '')
-              AND {column(Lead, "is_test")} = %s)"""
+        return arm(
+            what,
+            f"""FROM {quoted(Lead._meta.db_table)}
+            WHERE {column(Lead, "source")} = %(source)s
+              AND {column(Lead, name)} = %({name})s AND NOT ({column(Lead, name)} = '')
+              AND {column(Lead, "is_test")} = %(is_test)s""",
+            id=column(Lead, "id"),
+        )
 
-    return f"""
-        SELECT {column(Source, "version")}, {column(SourceKey, "expires_at")},
-               {column(SourceKey, "revoked_at")},
-               {lead_by("idempotency_key")}, {lead_by("external_id")}
-        FROM {key}
-        JOIN {source} ON {column(Source, "id")} = {column(SourceKey, "source")}
-        WHERE {column(SourceKey, "id")} = %s
-    """
-
-
-def gather(key_id: UUID, lead: Lead) -> State | None:
-    """Return what the database knows of a key, its source and a new lead's ids, in one look-up.
-
-    None if the key is no longer there.
-    """
-    fields = (
-        Source._meta.get_field("version"),
-        SourceKey._meta.get_field("expires_at"),
-        SourceKey._meta.get_field("revoked_at"),
-        Lead._meta.pk,
-        Lead._meta.pk,
+    key = arm(
+        "key",
+        f"""FROM {quoted(SourceKey._meta.db_table)}
+        JOIN {quoted(Source._meta.db_table)}
+          ON {column(Source, "id")} = {column(SourceKey, "source")}
+        WHERE {column(SourceKey, "id")} = %(key)s""",
+        id=column(Source, "version"),
+        at=column(SourceKey, "expires_at"),
+        till=column(SourceKey, "revoked_at"),
     )
+    repeats = (lead_by("repeated_key", "idempotency_key"), lead_by("repeated_id", "external_id"))
+    person = arms(vendor, Lead) if is_person_looked_up else ()
+    return " UNION ALL ".join((key, *repeats, *person))
+
+
+def gather(
+    key_id: UUID,
+    lead: Lead,
+    source: Source,
+    periods: Iterable[Period],
+    *,
+    is_person_looked_up: bool = True,
+) -> State | None:
+    """Return what the database knows of a key, its source, a new lead's ids and its person.
+
+    In one look-up; None if the key is no longer there.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            gather_sql(connection.vendor),
-            [
-                *(lead.idempotency_key, lead.is_test, lead.external_id, lead.is_test),
-                SourceKey._meta.pk.get_db_prep_value(key_id, connection),
-            ],
+            gather_sql(connection.vendor, is_person_looked_up),
+            {
+                **parameters(lead, source, periods),
+                "key": as_parameter(SourceKey._meta.pk, key_id),
+                "idempotency_key": lead.idempotency_key,
+                "external_id": lead.external_id,
+                "is_test": lead.is_test,
+            },
         )
-        found = cursor.fetchone()
-        return State(*map(from_row, fields, found)) if found else None
-
-
-def from_row(field: Any, value: Any) -> Any:
-    """Return a raw column's value as its field has it in Python."""
-    for convert in connection.ops.get_db_converters(field.get_col(field.model._meta.db_table)):
-        value = convert(value, None, connection)
-    return value
+        rows = list(rows_of(cursor, Lead))
+    named = {one.what: one for one in rows}
+    if "key" not in named:
+        return None
+    key = named["key"]
+    assert key.id
+    first = {what: named[what].id for what in ("repeated_key", "repeated_id") if what in named}
+    return State(
+        key.id,
+        key.at,
+        key.till,
+        first.get("repeated_key"),
+        first.get("repeated_id"),
+        lookups_of(rows) if is_person_looked_up else FAILED,
+    )
 
 
 def insert(model: type[models.Model], values: str) -> str:

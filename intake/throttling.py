@@ -6,7 +6,9 @@ Source: contract §2, §9; DECISIONS, Intake 5; the fields of draft-ietf-httpapi
 """
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 from django.db import Error as DatabaseProblem
@@ -14,6 +16,7 @@ from django.db import Error as DatabaseProblem
 from intake import store
 from intake.problems import Problem
 from intake.trouble import is_time_up, is_unavailable, on_a_live_connection
+from leads.caps import Left
 from sources.models import Source
 
 WINDOW_SECONDS = store.WINDOW_MS // 1000
@@ -46,6 +49,18 @@ class Allowance:
             "RateLimit-Policy": f'"{self.policy}";q={self.limit};w={WINDOW_SECONDS}',
             "RateLimit": f'"{self.policy}";r={left};t={self.seconds_left}',
         }
+
+
+def headers_of_caps(caps: Iterable[Left], at: datetime) -> dict[str, str]:
+    """Return `RateLimit` and `RateLimit-Policy` of a source's caps at `at`, none without caps."""
+    fields: dict[str, list[str]] = {"RateLimit-Policy": [], "RateLimit": []}
+    for one in caps:
+        period = one.period
+        seconds = int((period.ends_at - period.starts_at).total_seconds())
+        left = max(-((at - period.ends_at) // timedelta(seconds=1)), 1)
+        fields["RateLimit-Policy"].append(f'"{period.word}-cap";q={period.cap};w={seconds}')
+        fields["RateLimit"].append(f'"{period.word}-cap";r={one.count};t={left}')
+    return {name: ", ".join(values) for name, values in fields.items() if values}
 
 
 def use(policy: str, subject: str, limit: int) -> Allowance | None:

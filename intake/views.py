@@ -27,6 +27,7 @@ from leads.models import now
 from leads.normalize import CONTROL
 from leads.serializers import intake_answer
 from sources.keys import blank, blank_bytes
+from sources.rules import public_code
 
 MAX_BODY_BYTES = 64 * 1024
 START_BYTES = 4 * 1024
@@ -208,10 +209,11 @@ class Visit:
         note_use(credential, self.arrival.received_at)
         lead = received.lead
         findings = [one["code"] for one in lead.findings]
-        headers = self.headers | {
+        limits = throttling.headers_of_caps(received.caps, self.arrival.received_at)
+        headers = joined(self.headers, limits) | {
             "Location": f"/leads/{lead.id}",
             "Leadping-Post-Id": str(self.arrival.id),
-            "Leadping-Findings": ", ".join(findings),
+            "Leadping-Findings": ", ".join(dict.fromkeys(map(public_code, findings))),
             "Leadping-Ignored-Fields": listed(reading.ignored),
             "Leadping-Truncated": listed(reading.truncated),
             "Idempotency-Replayed": "true" if received.is_repeat else "",
@@ -219,7 +221,7 @@ class Visit:
         outcome = "repeated" if received.is_repeat else lead.compliance_status.lower()
         self.tell("post.stored", 201, outcome, findings=findings, lead_id=str(lead.id))
         return HttpResponse(
-            orjson.dumps(intake_answer(lead, credential.source)),
+            orjson.dumps(intake_answer(lead, credential.source, received.opted_out_at)),
             status=201,
             content_type="application/json",
             headers={name: value for name, value in headers.items() if value},
@@ -284,6 +286,15 @@ class Visit:
             took_us=us_since(self.started_ns),
             **more,
         )
+
+
+def joined(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Return headers that are lists with more members of them."""
+    both = {
+        name: ", ".join([headers[name], value] if name in headers else [value])
+        for name, value in more.items()
+    }
+    return {**headers, **both}
 
 
 def has_stray_credential(request: HttpRequest) -> bool:

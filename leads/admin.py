@@ -1,4 +1,4 @@
-"""Staff look at leads: read-only, and without personal data until it can be masked and revealed."""
+"""Staff look at what happened: read-only, without personal data until that can be revealed."""
 
 from functools import cached_property
 from typing import Any
@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest
 
-from leads.models import Lead
+from leads.models import Disclosure, Lead, RegistryList, Review, Suppression, now
 
 COUNTED_AT_MOST = 10_000
 
@@ -51,8 +51,54 @@ class LeadAdmin(RecordAdmin):
     ]
     readonly_fields = ["found"]
 
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        response = super().change_view(request, object_id, *args, **kwargs)
+        lead = self.get_object(request, object_id)
+        if response.status_code == 200 and lead:
+            # Before it is answered: an undo names who was shown the lead.
+            Disclosure(lead=lead, at=now(), by_id=request.user.pk, how="page").save()
+        return response
+
     @admin.display(description="findings")
     def found(self, lead: Lead) -> str:
         """Return the findings without their evidence, which may be personal."""
         lines = [f"{one['code']} ({one['mode']}): {one['sentence']}" for one in lead.findings]
         return "\n".join(lines) or "none"
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(RecordAdmin):
+    list_display = ["id", "kind", "channel", "business", "suppressed_at", "released_at"]
+    list_filter = ["kind", "channel", "business"]
+    list_select_related = ["business"]
+    search_fields = ["=id"]
+    fields = [
+        *("id", "kind", "channel", "business", "list_name", "listed_on"),
+        *("suppressed_at", "reason", "provenance", "created_at", "created_by"),
+        *("released_at", "released_by", "release_reason", "release_evidence"),
+    ]
+
+
+@admin.register(RegistryList)
+class RegistryListAdmin(RecordAdmin):
+    list_display = ["name", "listed_on", "loaded_at", "retired_at"]
+
+
+@admin.register(Review)
+class ReviewAdmin(RecordAdmin):
+    list_display = ["at", "decision", "lead", "by", "reason"]
+    list_filter = ["decision"]
+    list_select_related = ["lead", "by"]
+    search_fields = ["=lead__id"]
+    fields = [
+        *("at", "decision", "lead", "by", "reason", "note", "written_consent"),
+        *("status_before", "status_after", "came_and_went"),
+        *("rules_version_before", "rules_version_after", "undoes", "seen_by"),
+    ]
+    readonly_fields = ["came_and_went"]
+
+    @admin.display(description="findings since the last judgement")
+    def came_and_went(self, review: Review) -> str:
+        """Return the codes that came, went and stayed."""
+        changes = review.changes.items()
+        return "; ".join(f"{what}: {', '.join(codes)}" for what, codes in changes if codes)

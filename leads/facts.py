@@ -1,27 +1,313 @@
-"""Gathers what the compliance rules judge by."""
+"""Gathers what the compliance rules judge by, under the locks on the person.
 
-from collections.abc import Iterable
+Intake, release and all else that judges use `lock_person`, `gather` and `decide`, in this order
+and in one transaction. The SQL of the look-ups is here; `arms` lets intake look up more with them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from leads import normalize
-from leads.compliance import Facts
-from leads.models import Lead
+from django.db import connection, models
+
+from leads import caps, normalize
+from leads.caps import CapCounter, Period
+from leads.compliance import Cap, Edition, Entry, Facts, Known, Reuse, Verdict, judge
+from leads.locks import lock, subjects
+from leads.suppressions import EMAIL_CHANNELS, PHONE_CHANNELS, RegistryList, Suppression
 from sources.models import Source
+from sources.rules import Mode, Rule
+from sources.sql import as_field, as_parameter, column, table
+
+if TYPE_CHECKING:
+    from leads.models import Lead
 
 # The last US zone in which a day begins.
 LAST_US_ZONE = ZoneInfo("Pacific/Pago_Pago")
 
 
-def facts_of(lead: Lead, source: Source) -> Facts:
-    """Return the facts of a lead, stored or not yet, and of its source."""
+# --- what is looked up --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row that a look-up found; `what` says of which kind it is, and so what the rest means."""
+
+    what: str
+    id: UUID | None
+    other: UUID | None
+    at: datetime | None
+    till: datetime | None
+    word: str
+    more: str
+    name: str
+    number: int
+
+
+COLUMNS = tuple(one.name for one in dataclasses.fields(Row))
+TYPES = ("text", "uuid", "uuid", "timestamptz", "timestamptz", "text", "text", "text", "bigint")
+
+
+def arm(what: str, source: str, **values: str) -> str:
+    """Return one SELECT of a UNION ALL: a literal `what`, these columns as SQL, the rest empty.
+
+    `source` is its FROM and all that follows. In a SELECT of its own, for its ORDER BY and LIMIT.
+    """
+    empty = {"text": "''", "bigint": "0"}
+    selected = [f"CAST('{what}' AS text) AS what"]
+    for name, kind in list(zip(COLUMNS, TYPES, strict=True))[1:]:
+        value = values.pop(name, empty.get(kind, "NULL"))
+        selected.append(
+            f"CAST({value} AS {kind}) AS {name}" if _is_typed() else f"{value} AS {name}"
+        )
+    assert not values, values
+    return f"SELECT * FROM (SELECT {', '.join(selected)} {source}) AS {what.replace('-', '_')}"
+
+
+def _is_typed() -> bool:
+    """Say whether columns need a type: SQLite's have none, and a cast would change the value."""
+    return connection.vendor == "postgresql"
+
+
+@cache
+def arms(vendor: str, lead: type[models.Model]) -> tuple[str, ...]:
+    """Return the look-ups on a person as SELECTs to be joined by UNION ALL.
+
+    Each condition names the one of the partial index that it is to use, which a parameter would
+    not tell. `parameters` has the values.
+    """
+
+    def is_person(model: type[models.Model], match: str) -> str:
+        key = column(model, KEYS[match])
+        return f"{key} = %({match})s AND NOT ({key} = '')"
+
+    def known(match: str) -> str:
+        return arm(
+            f"known-{match}",
+            f"""FROM {table(lead)}
+            WHERE {column(lead, "business")} = %(business)s AND {is_person(lead, match)}
+              AND {column(lead, "compliance_status")} = 'Approved'
+              AND NOT {column(lead, "is_test")} AND {column(lead, "erased_at")} IS NULL
+              AND {column(lead, "id")} <> %(lead)s
+              AND ({column(lead, "source")} = %(source)s OR %(is_any_source)s)
+            ORDER BY {column(lead, "received_at")} DESC LIMIT 1""",
+            id=column(lead, "id"),
+            other=column(lead, "source"),
+            at=column(lead, "received_at"),
+        )
+
+    def suppressed(match: str, channels: Iterable[str]) -> str:
+        named = ", ".join(f"'{one}'" for one in channels)
+        return arm(
+            f"suppressed-{match}",
+            f"""FROM {table(Suppression)}
+            WHERE {is_person(Suppression, match)}
+              AND {column(Suppression, "channel")} IN ({named})
+              AND {column(Suppression, "released_at")} IS NULL
+              AND ({column(Suppression, "business")} = %(business)s
+                   OR {column(Suppression, "business")} IS NULL)""",
+            id=column(Suppression, "id"),
+            at=column(Suppression, "suppressed_at"),
+            word=column(Suppression, "kind"),
+            more=column(Suppression, "channel"),
+            name=column(Suppression, "list_name"),
+        )
+
+    differs = {
+        match: f"({column(lead, posted)} <> %({match})s"
+        f" AND NOT ({column(lead, posted)} = '') AND NOT (%({match})s = ''))"
+        for match, posted in POSTED.items()
+    }
+    reused = arm(
+        "reused",
+        f"""FROM {table(lead)}
+        WHERE {column(lead, "business")} = %(business)s
+          AND {column(lead, "certificate_id")} = %(certificate)s
+          AND NOT ({column(lead, "certificate_id")} = '')
+          AND NOT {column(lead, "is_test")} AND {column(lead, "id")} <> %(lead)s
+          AND ({differs["phone"]} OR {differs["email"]})
+        ORDER BY {column(lead, "received_at")} LIMIT 1""",
+        id=column(lead, "id"),
+        word=f"CASE WHEN {differs['phone']} THEN 'phone' ELSE '' END",
+        more=f"CASE WHEN {differs['email']} THEN 'email' ELSE '' END",
+    )
+    newest = f"max({column(RegistryList, 'listed_on')})"
+    editions = arm(
+        "edition",
+        f"""FROM {table(RegistryList)} WHERE {column(RegistryList, "retired_at")} IS NULL
+        GROUP BY {column(RegistryList, "name")}""",
+        name=column(RegistryList, "name"),
+        word=newest,
+    )
+    used = arm(
+        "used",
+        f"""FROM {table(CapCounter)}
+        WHERE {column(CapCounter, "source")} = %(source)s
+          AND {column(CapCounter, "version")} = %(counters_version)s
+          AND {column(CapCounter, "period")} IN (%(day)s, %(month)s)""",
+        word=column(CapCounter, "period"),
+        number=column(CapCounter, "used"),
+    )
+    return (
+        known("phone"),
+        known("email"),
+        suppressed("phone", PHONE_CHANNELS),
+        suppressed("email", EMAIL_CHANNELS),
+        reused,
+        editions,
+        used,
+    )
+
+
+KEYS = {"phone": "phone", "email": "email_key"}
+POSTED = {"phone": "posted_phone", "email": "posted_email_key"}
+
+
+def parameters(lead: Lead, source: Source, periods: Iterable[Period]) -> dict[str, Any]:
+    """Return the values for `arms`."""
+    names = {"daily": "", "monthly": ""} | {one.word: one.name for one in periods}
+    id_field = lead._meta.pk
+    return {
+        "business": as_parameter(id_field, source.business_id),
+        "source": as_parameter(id_field, source.id),
+        "lead": as_parameter(id_field, lead.id),
+        "phone": lead.phone,
+        "email": lead.email_key,
+        "certificate": lead.certificate_id,
+        "is_any_source": source.duplicate_scope == Source.DuplicateScope.BUSINESS,
+        "counters_version": as_parameter(id_field, source.counters_version),
+        "day": names["daily"],
+        "month": names["monthly"],
+    }
+
+
+def rows_of(cursor: Any, lead: type[models.Model]) -> Iterator[Row]:
+    """Yield what a UNION ALL of arms found, its values as Python has them."""
+    ids, times = lead._meta.pk, lead._meta.get_field("received_at")
+    convert: tuple[Callable[[Any], Any], ...] = (
+        *(str, lambda one: as_field(ids, one), lambda one: as_field(ids, one)),
+        *(lambda one: as_field(times, one), lambda one: as_field(times, one)),
+        *(str, str, str, int),
+    )
+    for found in cursor.fetchall():
+        yield Row(*(one(value) for one, value in zip(convert, found, strict=True)))
+
+
+# --- the facts of a lead ------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Lookups:
+    """What other rows say of a lead; None is what could not be looked up."""
+
+    known: tuple[Known, ...] | None = None
+    entries: tuple[Entry, ...] | None = None
+    editions: tuple[Edition, ...] | None = None
+    reuses: tuple[Reuse, ...] | None = None
+    used: dict[str, int] | None = None
+
+
+FAILED = Lookups()
+
+
+def lock_person(lead: Lead) -> None:
+    """Take the locks on a lead's phone, e-mail and certificate until the transaction ends."""
+    lock(subjects(lead.phone, lead.email_key, lead.certificate_id))
+
+
+def periods_for(lead: Lead, source: Source, at: datetime) -> tuple[Period, ...]:
+    """Return the periods whose caps hold for a lead: none, once it has been counted."""
+    return () if lead.approved_at else caps.periods_of(source, at)
+
+
+def gather(lead: Lead, source: Source, at: datetime) -> Facts:
+    """Return the facts by which to judge a lead at `at`, looked up in one statement.
+
+    For the present: `at` is the arrival of a lead, or now.
+    """
+    model = type(lead)
+    periods = periods_for(lead, source, at)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            " UNION ALL ".join(arms(connection.vendor, model)),
+            parameters(lead, source, periods),
+        )
+        found = list(rows_of(cursor, model))
+    return facts_of(lead, source, at, lookups_of(found), periods)
+
+
+def lookups_of(rows: Iterable[Row]) -> Lookups:
+    """Return what the rows of `arms` say."""
+    known: dict[str, Known] = {}
+    entries: dict[str, Entry] = {}
+    editions, reuses = [], []
+    used = {}
+    for row in rows:
+        what, _, match = row.what.partition("-")
+        if what == "known":
+            assert row.at
+            known.setdefault(str(row.id), Known(str(row.id), str(row.other), row.at, match))
+        elif what == "suppressed":
+            assert row.at
+            is_registry = row.word == Suppression.Kind.DNC_REGISTRY
+            entries.setdefault(
+                str(row.id),
+                Entry(str(row.id), row.word, row.more, row.at, match, is_registry, row.name),
+            )
+        elif what == "reused":
+            reuses.append(Reuse(str(row.id), tuple(filter(None, (row.word, row.more)))))
+        elif what == "edition":
+            editions.append(Edition(row.name, date.fromisoformat(row.word)))
+        elif what == "used":
+            used[row.word] = row.number
+    return Lookups(
+        tuple(known.values()),
+        tuple(sorted(entries.values(), key=lambda one: (one.since, one.id))),
+        tuple(sorted(editions, key=lambda one: one.name)),
+        tuple(reuses),
+        used,
+    )
+
+
+def facts_of(
+    lead: Lead, source: Source, at: datetime, found: Lookups, periods: Iterable[Period]
+) -> Facts:
+    """Return the facts of a lead, stored or not yet, of its source and of what was looked up.
+
+    The counter of a period that has none yet is made.
+    """
+    used = None
+    if found.used is not None:
+        used = tuple(
+            Cap(
+                one.word,
+                one.name,
+                one.cap,
+                found.used[one.name] if one.name in found.used else caps.begin(source, one),
+            )
+            for one in periods
+        )
     return Facts(
         arrived_on=lead.received_at.astimezone(LAST_US_ZONE).date(),
+        judged_at=at.astimezone(UTC),
+        source=str(source.id),
         is_source_approved=source.is_compliance_approved,
         allowed_states=listed(normalize.state(one) for one in source.allowed_states),
         allowed_products=listed(source.allowed_products),
         allowed_verticals=listed(source.allowed_verticals),
         is_trusted_form_required=source.is_trusted_form_required,
+        duplicate_window_days=source.duplicate_window_days,
+        is_duplicate_in_business=source.duplicate_scope == Source.DuplicateScope.BUSINESS,
         state=lead.state,
+        postal_code=lead.postal_code,
+        country=lead.country,
         product=lead.product,
         vertical=lead.vertical,
         certificate_url=lead.trusted_form_url,
@@ -29,9 +315,42 @@ def facts_of(lead: Lead, source: Source) -> Facts:
         has_phone=bool(lead.phone),
         can_phone_exist=not lead.phone or normalize.can_phone_exist(lead.phone),
         birth_date=lead.birth_date,
+        known=found.known,
+        entries=found.entries,
+        editions=found.editions,
+        reuses=found.reuses,
+        caps=used,
     )
 
 
 def listed(values: Iterable[str]) -> frozenset[str]:
     """Return a source's list as it is compared: trimmed and case-folded."""
     return frozenset(one.strip().casefold() for one in values)
+
+
+def decide(
+    facts: Facts,
+    source: Source,
+    periods: tuple[Period, ...],
+    *,
+    is_counted: bool,
+    is_released: Callable[[Verdict], bool] = lambda verdict: not verdict.standing,
+) -> tuple[Verdict, Facts]:
+    """Judge a lead; if it becomes Approved and `is_counted`, count it in the caps of its source.
+
+    Whether it does, `is_released` says: by default when nothing stands against it. Returns the
+    verdict with the facts that it rests on: another lead may have used a cap up in between.
+    """
+    verdict = judge(facts, source.modes)
+    if not is_counted or not periods or not is_released(verdict):
+        return verdict, facts
+    if source.modes[Rule.OVER_CAP] != Mode.OFF:
+        full = caps.take(source, periods, is_limited=True)
+        if full is None:
+            return verdict, facts.with_one_more_approved()
+        facts = facts.with_cap_used_up(full.word)
+        verdict = judge(facts, source.modes)
+        if not is_released(verdict):
+            return verdict, facts
+    caps.take(source, periods, is_limited=False)
+    return verdict, facts.with_one_more_approved()

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from leads.compliance import Verdict
+from leads.caps import CapCounter
+from leads.compliance import Facts, Overrule, Verdict
+from leads.facts import decide, gather, lock_person, periods_for
+from leads.reviews import (
+    UNDO_MINUTES,
+    UNDO_WITHIN,
+    AlreadyDecided,
+    Disclosure,
+    LeadIsErased,
+    NoReason,
+    NotReleasable,
+    NotUndone,
+    NoWrittenConsent,
+    Review,
+)
+from leads.suppressions import RegistryList, Suppression
 from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
 from sources.models import Business, Source, Tag
-from sources.rules import RULES_VERSION
+from sources.rules import RULES_VERSION, Rule
+
+# The models of the app, some of which have modules of their own.
+__all__ = ["CapCounter", "Disclosure", "Lead", "RegistryList", "Review", "Suppression"]
+
+# How long TrustedForm keeps a certificate that nobody has claimed.
+CERTIFICATE_LASTS = timedelta(hours=72)
+CONSENT_RULES = (Rule.CONSENT_MISSING, Rule.CONSENT_MALFORMED, Rule.CONSENT_REUSED)
 
 # What an erased lead looks like: the columns that say who the person is, and what they hold.
 WITHOUT_PERSON: dict[str, Any] = {
@@ -87,9 +109,14 @@ class Lead(models.Model):
     compliance_blocked_reason = models.TextField(blank=True)
     findings = models.JSONField(default=list, blank=True)
     rules_version = models.CharField(max_length=80, blank=True)
+    # When it first became Approved, whatever became of it since: what caps count.
+    approved_at = models.DateTimeField("approved", null=True, blank=True)
+    # What its certificate says. Whether the person has opted out since, the suppressions say.
     sms_consent_status = models.CharField(
         max_length=10, choices=SmsConsent.choices, default=SmsConsent.UNKNOWN
     )
+    # Until when its certificate can be had; None without one, or once it has been verified.
+    consent_expires_at = models.DateTimeField("consent expires", null=True, blank=True)
 
     # where it came from
     external_id = models.CharField(max_length=255, blank=True)
@@ -185,16 +212,23 @@ class Lead(models.Model):
             # The newest leads, of all or of one source: lists, feeds, the console.
             models.Index(fields=["received_at", "id"], name="lead_by_time"),
             models.Index(fields=["source", "received_at"], name="lead_by_source"),
-            # Earlier leads of the same person in a business: duplicates, the person's story.
+            # Leads of the same person in a business: the newest approved one, by which a lead is
+            # a duplicate, and all of them for the person's story.
             models.Index(
-                fields=["business", "phone", "received_at"],
+                fields=["business", "phone", "compliance_status", "received_at"],
                 condition=~Q(phone=""),
-                name="lead_by_phone",
+                name="lead_of_phone",
             ),
             models.Index(
-                fields=["business", "email_key", "received_at"],
+                fields=["business", "email_key", "compliance_status", "received_at"],
                 condition=~Q(email_key=""),
-                name="lead_by_email",
+                name="lead_of_email",
+            ),
+            # Leads with the same certificate in a business: its reuse.
+            models.Index(
+                fields=["business", "certificate_id", "received_at"],
+                condition=~Q(certificate_id=""),
+                name="lead_of_certificate",
             ),
         ]
 
@@ -203,15 +237,181 @@ class Lead(models.Model):
 
     def take(self, verdict: Verdict, source: Source) -> None:
         """Set what judging the lead on arrival came to; nothing is saved."""
-        self.findings = [one.as_row() for one in verdict.findings]
-        self.rules_version = f"{RULES_VERSION}/{source.version}"
+        self.findings = verdict.as_rows()
+        self.rules_version = version_of(source)
         self.compliance_blocked_reason = verdict.reason
         self.compliance_status = self.Status.BLOCKED if verdict.holding else self.Status.APPROVED
+        self.approved_at = None if verdict.holding else self.received_at
+        if self.certificate_id:
+            self.consent_expires_at = self.received_at + CERTIFICATE_LASTS
+        does_certificate_stand = self.certificate_id and not any(
+            one.rule in CONSENT_RULES for one in verdict.findings
+        )
         self.sms_consent_status = (
             self.SmsConsent.OPTED_IN
-            if source.is_sms_consent_covered and self.certificate_id and self.phone
+            if source.is_sms_consent_covered and does_certificate_stand and self.phone
             else self.SmsConsent.UNKNOWN
         )
+
+    def release(
+        self,
+        by: Any,
+        note: str,
+        reason: str,
+        *,
+        written_consent: str = "",
+        at: datetime | None = None,
+    ) -> Review:
+        """Let a blocked lead be contacted, and return the row of the decision.
+
+        All rules run again, as of now. Findings that a reviewer may overrule are overruled;
+        `written_consent` says what proves the person's own consent against a registry. `by`: a
+        user, None on the shell. Raises a NotDecided, after which nothing has changed.
+        """
+        at = at or now()
+        with transaction.atomic():
+            lead, source, facts = self._opened(reason, at)
+
+            def is_released(verdict: Verdict) -> bool:
+                kinds = {one.overrule for one in verdict.standing}
+                return Overrule.NO not in kinds and (
+                    Overrule.WITH_CONSENT not in kinds or bool(written_consent.strip())
+                )
+
+            verdict, _ = decide(
+                facts,
+                source,
+                periods_for(lead, source, at),
+                is_counted=not lead.is_test,
+                is_released=is_released,
+            )
+            firm = tuple(one for one in verdict.standing if one.overrule == Overrule.NO)
+            if firm:
+                raise NotReleasable(firm)
+            if not is_released(verdict):
+                raise NoWrittenConsent
+            review = lead._reviewed(Review.Decision.RELEASE, by, note, reason, at)
+            review.written_consent = written_consent.strip()
+            review.findings_after = verdict.as_rows()
+            review.rules_version_after = version_of(source)
+            lead._decide(review, self.Status.APPROVED, "")
+        self.refresh_from_db()
+        return review
+
+    def reject(self, by: Any, note: str, reason: str, *, at: datetime | None = None) -> Review:
+        """Confirm that a blocked lead may not be contacted; return the row of the decision.
+
+        `by`: a user, None on the shell. Raises a NotDecided, after which nothing has changed.
+        """
+        at = at or now()
+        with transaction.atomic():
+            lead, source, facts = self._opened(reason, at)
+            verdict, _ = decide(facts, source, (), is_counted=False)
+            review = lead._reviewed(Review.Decision.REJECT, by, note, reason, at)
+            review.findings_after = verdict.as_rows()
+            review.rules_version_after = version_of(source)
+            lead._decide(review, self.Status.REJECTED, lead.compliance_blocked_reason)
+        self.refresh_from_db()
+        return review
+
+    def undo(self, by: Any, reason: str = "Undone.", *, at: datetime | None = None) -> Review:
+        """Take the last decision back, by the same person within ten minutes.
+
+        Returns a row of its own, which names who was shown the lead in between. A cap goes on
+        counting a lead that it counted. Raises NotUndone.
+        """
+        at = at or now()
+        with transaction.atomic():
+            lead = self._locked()
+            last = lead.reviews.last()
+            if last is None or last.decision == Review.Decision.UNDO:
+                raise NotUndone("There is none.")
+            if last.by != by:
+                raise NotUndone("Somebody else made it.")
+            if at - last.at > UNDO_WITHIN:
+                raise NotUndone(f"It is more than {UNDO_MINUTES} minutes old.")
+            if lead.compliance_status != last.status_after:
+                raise NotUndone("Something else has happened since.")
+            review = lead._reviewed(Review.Decision.UNDO, by, "", reason, at)
+            review.undoes, review.seen_by = last, lead.seen_by(last.at, at)
+            review.findings_after = last.findings_before
+            review.rules_version_after = last.rules_version_before
+            lead._decide(review, last.status_before, last.blocked_reason_before)
+        self.refresh_from_db()
+        return review
+
+    def seen_by(self, since: datetime, until: datetime) -> list[dict[str, str]]:
+        """Return who was shown this lead in that time, and how: staff, and vendors by repeats."""
+        shown = [
+            {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
+            for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
+        ]
+        repeats = self.posts.filter(
+            outcome="repeated", received_at__gte=since, received_at__lte=until
+        )
+        shown += [
+            {"who": f"source {one.source}", "how": "repeat", "at": one.received_at.isoformat()}
+            for one in repeats.select_related("source")
+        ]
+        return sorted(shown, key=lambda one: one["at"])
+
+    def status_at(self, at: datetime) -> str:
+        """Return what the status was after all that was decided up to `at`."""
+        later = [one for one in self.reviews.all() if one.at > at]
+        return later[0].status_before if later else self.compliance_status
+
+    def _locked(self) -> Lead:
+        """Return this lead as it stands, its row and its person locked."""
+        lock_person(self)
+        lead = Lead.objects.select_for_update(no_key=True).get(id=self.id)
+        # Who it is has changed since it was read: a deadlock, if one comes of it, is undone.
+        lock_person(lead)
+        return lead
+
+    def _opened(self, reason: str, at: datetime) -> tuple[Lead, Source, Facts]:
+        """Return this lead locked and open to a decision, its source, and the facts as of now."""
+        if not reason.strip():
+            raise NoReason
+        lead = self._locked()
+        if lead.erased_at:
+            raise LeadIsErased
+        if lead.compliance_status != self.Status.BLOCKED:
+            raise AlreadyDecided(lead.compliance_status, lead.reviews.last())
+        source = Source.objects.with_settings().get(id=lead.source_id)
+        return lead, source, gather(lead, source, at)
+
+    def _reviewed(
+        self, decision: Review.Decision, by: Any, note: str, reason: str, at: datetime
+    ) -> Review:
+        """Return the row of a decision on this lead as it stood before, not saved."""
+        last = self.reviews.last()
+        return Review(
+            lead=self,
+            decision=decision,
+            at=at,
+            by=by,
+            note=note.strip(),
+            reason=reason.strip(),
+            status_before=self.compliance_status,
+            blocked_reason_before=self.compliance_blocked_reason,
+            findings_before=last.findings_after if last else self.findings,
+            rules_version_before=last.rules_version_after if last else self.rules_version,
+        )
+
+    def _decide(self, review: Review, status: str, blocked_reason: str) -> None:
+        """Carry a decision out, and keep its row."""
+        review.status_after = self.compliance_status = status
+        self.compliance_blocked_reason = blocked_reason
+        self.modified_at = review.at
+        if status == self.Status.APPROVED and self.approved_at is None:
+            self.approved_at = review.at
+        self.save(
+            update_fields=[
+                *("compliance_status", "compliance_blocked_reason"),
+                *("approved_at", "modified_at"),
+            ]
+        )
+        review.save()
 
     def is_of(self, phone: str, email_key: str) -> bool:
         """Say whether a repeat with these names the same person as this lead, as first posted.
@@ -222,6 +422,11 @@ class Lead(models.Model):
         pairs = [(self.posted_phone, phone), (self.posted_email_key, email_key)]
         known = [(mine, theirs) for mine, theirs in pairs if mine and theirs]
         return bool(known) and all(mine == theirs for mine, theirs in known)
+
+
+def version_of(source: Source) -> str:
+    """Return by which rules a lead is judged now: the code's version, and the settings' own."""
+    return f"{RULES_VERSION}/{source.version}"
 
 
 def to_millisecond(at: datetime) -> datetime:

@@ -9,9 +9,15 @@ from sources.decimals import UNIT
 from sources.models import Source
 
 
-def intake_answer(lead: Lead, source: Source) -> dict[str, Any]:
-    """Return the lead as section 4 of the contract has it: every key, None for the unknown."""
-    is_opted_in = lead.sms_consent_status == Lead.SmsConsent.OPTED_IN
+def intake_answer(
+    lead: Lead, source: Source, opted_out_at: datetime | None = None
+) -> dict[str, Any]:
+    """Return the lead as section 4 of the contract has it: every key, None for the unknown.
+
+    `opted_out_at`: since when a suppression of text messages stands against the person.
+    """
+    sms_consent = Lead.SmsConsent.OPTED_OUT if opted_out_at else lead.sms_consent_status
+    is_opted_in = sms_consent == Lead.SmsConsent.OPTED_IN
     return {
         "metadata": {
             "trustedFormUrl": lead.trusted_form_url or None,
@@ -37,9 +43,9 @@ def intake_answer(lead: Lead, source: Source) -> dict[str, Any]:
             "complianceBlockedReason": lead.compliance_blocked_reason or None,
             "sourceMetadata": dict(sorted(lead.source_metadata.items())),
             "assignedPhoneNumberId": lead.assigned_phone_number_id or None,
-            "smsConsentStatus": str(lead.sms_consent_status),
-            "smsOptedOut": lead.sms_consent_status == Lead.SmsConsent.OPTED_OUT,
-            "smsOptOutAt": None,
+            "smsConsentStatus": str(sms_consent),
+            "smsOptedOut": opted_out_at is not None,
+            "smsOptOutAt": None if opted_out_at is None else time_text(opted_out_at),
             "smsOptInAt": None,  # the certificate's own time, once certificates are verified
             "smsHelpRequestedAt": None,
             "smsConsentPhoneNumber": lead.phone if is_opted_in else None,

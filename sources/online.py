@@ -55,6 +55,54 @@ class AddCheckConstraintOnline(AddConstraintOnline):
         ]
 
 
+class AddIndexOnline(migrations.AddIndex):
+    """Add an index by building it concurrently; can be run again after it was stopped."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        model = to_state.apps.get_model(app_label, self.model_name)
+        name = schema_editor.quote_name(self.index.name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+            return
+        name = schema_editor.quote_name(self.index.name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+class RemoveIndexOnline(migrations.RemoveIndex):
+    """Remove an index without waiting, locked, for whoever uses it."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            return
+        name = schema_editor.quote_name(self.name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        if schema_editor.connection.vendor != "postgresql":
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+            return
+        indexes = to_state.models[app_label, self.model_name_lower].options["indexes"]
+        (index,) = [one for one in indexes if one.name == self.name]
+        model = to_state.apps.get_model(app_label, self.model_name)
+        schema_editor.execute(index.create_sql(model, schema_editor, concurrently=True))
+
+
 def fill(schema_editor: Any, model: type[models.Model], **values: Any) -> None:
     """Set columns of all rows of `model`, which has a UUIDv7 key, some thousand at a time.
 

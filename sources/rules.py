@@ -6,7 +6,7 @@ Source: contract §6; the order here is the published one, in which findings are
 from django.db.models import TextChoices
 
 # Goes up when a rule judges differently or its sentence changes; a lead keeps the one it met.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 class Mode(TextChoices):
@@ -36,6 +36,15 @@ class Rule(TextChoices):
     STATE_MISMATCH = "state-mismatch", "State and ZIP do not match"
     OVER_CAP = "over-cap", "Over the cap"
     CHECK_UNAVAILABLE = "check-unavailable", "A check could not be run"
+
+
+# Rules that rest on other people's data: the answer must not tell one from the other.
+NOT_TOLD_APART = (Rule.SUPPRESSED, Rule.ON_DNC_REGISTRY)
+
+
+def public_code(rule: str) -> str:
+    """Return the code by which a vendor is told of a rule's finding."""
+    return "not-accepted" if rule in NOT_TOLD_APART else str(rule)
 
 
 ALL_MODES = (Mode.HOLD, Mode.FLAG, Mode.REJECT, Mode.OFF)

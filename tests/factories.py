@@ -7,7 +7,7 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
-from leads.models import WITHOUT_PERSON, Lead
+from leads.models import WITHOUT_PERSON, Lead, Suppression
 from sources.models import Business, Source, SourceKey, Vendor
 from sources.rules import Mode, Rule
 
@@ -51,6 +51,15 @@ def make_tombstone(lead: Lead) -> Lead:
     Lead.objects.filter(id=lead.id).update(erased_at=timezone.now(), **WITHOUT_PERSON)
     lead.refresh_from_db()
     return lead
+
+
+def suppress(value: str, business: Business | None = None, **more: Any) -> Suppression:
+    """Return the suppression of a phone or e-mail; without a business, that of a registry."""
+    person = {"email" if "@" in value else "phone": value}
+    given: dict[str, Any] = {"kind": Suppression.Kind.OPT_OUT, **person, **more}
+    if given["kind"] == Suppression.Kind.DNC_REGISTRY:
+        given = {"list_name": "National", "listed_on": timezone.now().date(), **given}
+    return Suppression.objects.suppress(business=business, **given)[0]
 
 
 def flat_post(**members: Any) -> dict[str, Any]:

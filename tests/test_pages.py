@@ -7,7 +7,7 @@ they also prove that the pages need none.
 import json
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from typing import Any, Literal
 
@@ -19,15 +19,16 @@ from django.test.testcases import LiveServerThread
 from playwright.sync_api import Browser, Page
 
 from intake.pages import CONTENT_SECURITY_POLICY
-from intake.problems import NOT_ACCEPTED, PROBLEM_TYPES, Kept, ProblemType
-from leads.compliance import RULES, Facts
-from sources.rules import ALLOWED_MODES, Mode, Rule
+from intake.problems import PROBLEM_TYPES, Kept, ProblemType
+from leads.compliance import RULES, Cap, Facts, Known, Reuse
+from sources.rules import ALLOWED_MODES, NOT_TOLD_APART, Mode, Rule
 from tests.factories import Door
 
 TYPES = list(PROBLEM_TYPES.values())
 UNKNOWN = "/problems/no-such-type"
 PATHS = ["/problems/", *(f"/problems/{code}" for code in PROBLEM_TYPES), UNKNOWN]
 EACH_TYPE = pytest.mark.parametrize("one", TYPES, ids=list(PROBLEM_TYPES))
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SENTENCE = re.compile(r"[A-Z][^\n]*[^ .]\.")
 
 
@@ -66,7 +67,7 @@ def test_a_type_whose_answers_list_faults_has_some_in_its_example() -> None:
 
 def test_each_rule_that_can_refuse_has_a_type_unless_it_may_not_be_told_from_another() -> None:
     refusing = {rule for rule, modes in ALLOWED_MODES.items() if Mode.REJECT in modes}
-    told = {rule.value for rule in refusing - set(NOT_ACCEPTED)}
+    told = {rule.value for rule in refusing - set(NOT_TOLD_APART)}
     assert {rule.value for rule in Rule} & PROBLEM_TYPES.keys() == told
 
 
@@ -79,12 +80,22 @@ def test_each_rule_that_can_refuse_has_a_type_unless_it_may_not_be_told_from_ano
         (Rule.VERTICAL_NOT_ALLOWED, {"vertical": "a", "allowed_verticals": frozenset({"b"})}),
         (Rule.CONSENT_MISSING, {"is_trusted_form_required": True}),
         (Rule.CONSENT_MALFORMED, {"certificate_url": "https://example.com/"}),
+        (
+            Rule.CONSENT_REUSED,
+            {"certificate_id": "ab", "reuses": (Reuse("a lead", ("phone",)),)},
+        ),
+        (
+            Rule.DUPLICATE,
+            {"has_phone": True, "known": (Known("a lead", "", NOW - timedelta(1), "phone"),)},
+        ),
         (Rule.PHONE_INVALID, {"has_phone": True, "can_phone_exist": False}),
         (Rule.UNDERAGE, {"birth_date": date(2020, 1, 1)}),
+        (Rule.STATE_MISMATCH, {"state": "TX", "postal_code": "10001"}),
+        (Rule.OVER_CAP, {"caps": (Cap("daily", "2026-01-01", 5, 5),)}),
     ],
 )
 def test_an_example_shows_what_its_rule_finds(rule: Rule, facts: dict[str, Any]) -> None:
-    found = RULES[rule](Facts(arrived_on=date(2026, 1, 1), **facts))
+    found = RULES[rule].run(Facts(NOW.date(), NOW, **facts))
     assert found is not None
     (fault,) = PROBLEM_TYPES[rule.value].example_faults
     assert (fault.path, fault.detail) == ((found.field or "source",), found.sentence)

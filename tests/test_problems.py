@@ -14,11 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from intake import store
 from intake.bodies import Number, read_json
 from intake.models import Post
-from intake.problems import NOT_ACCEPTED, PROBLEM_TYPES, Fault, Kept, Problem
+from intake.problems import PROBLEM_TYPES, Fault, Kept, Problem
 from intake.views import MAX_BODY_BYTES, START_BYTES, IntakeView
 from leads.models import Lead
 from sources import keys
-from sources.rules import ALLOWED_MODES, Mode, Rule
+from sources.rules import ALLOWED_MODES, NOT_TOLD_APART, Mode, Rule
 from tests.factories import Door, flat_post, make_key, make_source
 
 COMMON = {"type", "title", "status", "detail", "instance", "requestId", "traceId", "retryable"}
@@ -43,7 +43,7 @@ def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
 
 def is_told(rule: Rule) -> bool:
     """Say whether a rule can refuse a lead, and under its own name."""
-    return Mode.REJECT in ALLOWED_MODES[rule] and rule not in NOT_ACCEPTED
+    return Mode.REJECT in ALLOWED_MODES[rule] and rule not in NOT_TOLD_APART
 
 
 def test_the_table_of_problem_types_has_every_code_of_the_contract() -> None:

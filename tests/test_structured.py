@@ -78,6 +78,8 @@ def comparable(answer: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", ["/leads", "/leads/"])
 def test_a_structured_post_makes_the_lead_that_the_flat_one_makes(door: Door, path: str) -> None:
+    door.source.duplicate_window_days = 0
+    door.source.save(update_fields=["duplicate_window_days"])
     flat = door.post(FULL_POST | {"externalId": "other"})
     door.path = path
     response = door.post(FULL)

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 from django.db.models import Q
 
-from sources.models import Source
+from sources.models import Business, Source
 
 
 class ClearCommand(BaseCommand):
@@ -39,6 +39,23 @@ def source_by(text: str) -> Source:
         raise CommandError(f'No source has the id or name "{text}".')
     if len(found) > 1:
         raise CommandError(f'Several sources are called "{text}": give the id.')
+    return found[0]
+
+
+def business_by(text: str | None) -> Business:
+    """Return the business with this id or name; raises CommandError.
+
+    None is the only one that there is.
+    """
+    rows = Business.objects.all()
+    if text is not None:
+        rows = rows.filter(Q(name=text) | (Q(id=text) if is_uuid(text) else Q()))
+    found = list(rows[:2])
+    if not found:
+        told = f'has the id or name "{text}"' if text is not None else "is there yet"
+        raise CommandError(f"No business {told}.")
+    if len(found) > 1:
+        raise CommandError("There are several businesses: name one with --business.")
     return found[0]
 
 

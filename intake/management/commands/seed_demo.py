@@ -16,7 +16,7 @@ from django.utils import timezone
 from intake.authentication import Credential, credential_of
 from intake.problems import Problem
 from intake.receive import Arrival, keep_refused, take
-from leads.models import to_millisecond
+from leads.models import Suppression, to_millisecond
 from sources.management.lookup import ClearCommand
 from sources.models import Business, Source, Tag, Vendor
 from sources.rules import Mode, Rule
@@ -42,6 +42,8 @@ DEMO_LEAD = {
     "sourceMetadata": {"page": "solar-savings"},
 }
 
+# The demo lead that is pasted must not be a duplicate.
+LINES = [line for line in range(100) if line != 37]
 FIRST_NAMES = tuple(
     "Ada Ben Carla Dev Elena Femi Grace Hugo Iris Jon Kira Luis Maya Noor Omar Pia".split()
 )
@@ -59,6 +61,12 @@ PLACES = (
     ("Denver", "CO", "80202", "303"),
     ("Miami", "FL", "33130", "305"),
     ("Tulsa", "OK", "74103", "918"),
+)
+# Who of them may not be contacted.
+SUPPRESSED = (
+    ("512-555-0111", Suppression.Kind.OPT_OUT, "Answered STOP."),
+    ("213-555-0142", Suppression.Kind.LITIGATOR, "Named in three suits of this year."),
+    ("303-555-0107", Suppression.Kind.COMPLAINT, "Called back and complained."),
 )
 PRODUCTS = ("Solar", "Roofing", "Windows")
 CAMPAIGNS = ("spring-sale", "free-quote", "neighbours", "retarget")
@@ -127,6 +135,10 @@ def make_sources(now: datetime) -> list[Credential]:
             source.set_mode(Rule.PHONE_INVALID, Mode.FLAG)
         row, _ = source.issue_key(label="demo history", expires_at=now + timedelta(minutes=10))
         credentials.append(credential_of(row))
+    for phone, kind, reason in SUPPRESSED:
+        Suppression.objects.suppress(
+            business=business, phone=phone, kind=kind, reason=reason, provenance="demo", by=owner
+        )
     return credentials
 
 
@@ -190,7 +202,7 @@ def person(chance: random.Random, number: int) -> dict[str, Any]:
         "firstName": first,
         "lastName": last,
         "email": f"{first}.{last}{number}@example.com".lower(),
-        "phone": f"{area}-555-01{chance.randrange(100):02}",
+        "phone": f"{area}-555-01{chance.choice(LINES):02}",
         "address1": f"{chance.randrange(1, 9999)} {chance.choice(STREETS)}",
         "city": city,
         "state": state,

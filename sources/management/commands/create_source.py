@@ -44,6 +44,13 @@ class Command(ClearCommand):
         parser.add_argument("--verticals", type=comma_separated, default=[], metavar="A,B")
         parser.add_argument("--requires-trusted-form", action="store_true")
         parser.add_argument("--daily-cap", type=int, metavar="N", help="approved leads a day")
+        parser.add_argument("--monthly-cap", type=int, metavar="N", help="approved leads a month")
+        parser.add_argument(
+            "--time-zone", default="America/New_York", help="in which days and months begin"
+        )
+        parser.add_argument(
+            "--duplicate-days", type=int, default=30, metavar="N", help="0: no lead is a duplicate"
+        )
         parser.add_argument("--rate", type=int, default=300, metavar="N", help="posts in 60 s")
         parser.add_argument(
             "--duplicate-scope", choices=Source.DuplicateScope.values, default="source"
@@ -94,6 +101,9 @@ class Command(ClearCommand):
             allowed_verticals=options["verticals"],
             is_trusted_form_required=options["requires_trusted_form"],
             daily_cap=options["daily_cap"],
+            monthly_cap=options["monthly_cap"],
+            time_zone=options["time_zone"],
+            duplicate_window_days=options["duplicate_days"],
             rate_per_minute=options["rate"],
             duplicate_scope=options["duplicate_scope"],
         )

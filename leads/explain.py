@@ -1,0 +1,169 @@
+"""Why a lead was judged as it was: the rules of then, those of today, and the facts of either.
+
+Source: contract §6; DECISIONS, `rules_version`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max, Q, QuerySet
+
+from leads import caps
+from leads.compliance import Edition, Entry, Finding, Known, Reuse, Verdict, judge
+from leads.facts import KEYS, POSTED, Lookups, facts_of
+from leads.models import Lead, RegistryList, Suppression, version_of
+from sources.models import Source
+from sources.rules import Mode, Rule
+
+
+class RulesUnknown(Exception):
+    """The settings of the source at that time are not known: its history begins later."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A lead judged under the settings and the facts of a moment; nothing is changed by it.
+
+    The code of the rules is that of today; `rules_version` says which it is.
+    """
+
+    at: datetime
+    rules_version: str
+    modes: Mapping[Rule, Mode]
+    verdict: Verdict
+
+
+def explain(lead: Lead, as_of: datetime | None = None) -> Explanation:
+    """Judge a lead again under the rules in force at `as_of`, by what was known then.
+
+    By default those of its arrival, under which its `rules_version` says that it was judged.
+    Raises RulesUnknown.
+    """
+    if as_of is None:
+        source = Source.objects.of_version(lead.rules_version.partition("/")[2] or None)
+    else:
+        source = Source.objects.as_of(lead.source_id, as_of)
+    if source is None:
+        raise RulesUnknown
+    at = as_of or lead.received_at
+    periods = caps.periods_of(source, at)
+    facts = facts_of(lead, source, at, lookups_as_of(lead, source, at), periods)
+    return Explanation(at, version_of(source), source.modes, judge(facts, source.modes))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One rule side by side: its modes and findings in two explanations, None where it has none."""
+
+    rule: Rule
+    modes: tuple[Mode, Mode]
+    findings: tuple[Finding | None, Finding | None]
+
+
+def side_by_side(then: Explanation, now: Explanation) -> list[Compared]:
+    """Return the rules in the published order, each as it was judged in both explanations."""
+    found = [{one.rule: one for one in each.verdict.findings} for each in (then, now)]
+    return [
+        Compared(
+            rule,
+            (then.modes[rule], now.modes[rule]),
+            (found[0].get(rule), found[1].get(rule)),
+        )
+        for rule in Rule
+    ]
+
+
+def lookups_as_of(lead: Lead, source: Source, at: datetime) -> Lookups:
+    """Return what other rows said of a lead at a moment; of the present, what `gather` would."""
+    people = Lead.objects.filter(business=lead.business_id, is_test=False, received_at__lte=at)
+    return Lookups(
+        _known(lead, source, people, at),
+        _entries(lead, source, at),
+        _editions(at),
+        _reuses(lead, people),
+        _used(lead, source, at),
+    )
+
+
+def _known(lead: Lead, source: Source, people: QuerySet[Lead], at: datetime) -> tuple[Known, ...]:
+    found: dict[str, Known] = {}
+    for match, key in KEYS.items():
+        if not getattr(lead, key):
+            continue
+        rows = (
+            people.filter(**{key: getattr(lead, key)}, approved_at__lte=at)
+            .filter(Q(erased_at=None) | Q(erased_at__gt=at))
+            .exclude(id=lead.id)
+            .prefetch_related("reviews")
+            .order_by("-received_at")
+        )
+        if source.duplicate_scope == Source.DuplicateScope.SOURCE:
+            rows = rows.filter(source=lead.source_id)
+        for one in rows.iterator(chunk_size=100):
+            if one.status_at(at) == Lead.Status.APPROVED:
+                known = Known(str(one.id), str(one.source_id), one.received_at, match)
+                found.setdefault(known.lead, known)
+                break
+    return tuple(found.values())
+
+
+def _entries(lead: Lead, source: Source, at: datetime) -> tuple[Entry, ...]:
+    rows = (
+        Suppression.objects.active_at(at)
+        .in_force_for(source.business)
+        .matching(lead.phone, lead.email_key)
+        .order_by("suppressed_at", "id")
+    )
+    return tuple(
+        Entry(
+            str(one.id),
+            one.kind,
+            one.channel,
+            one.suppressed_at,
+            "phone" if one.reaches_phone(lead.phone) else "email",
+            one.kind == Suppression.Kind.DNC_REGISTRY,
+            one.list_name,
+        )
+        for one in rows
+    )
+
+
+def _editions(at: datetime) -> tuple[Edition, ...]:
+    rows = (
+        RegistryList.objects.filter(Q(retired_at=None) | Q(retired_at__gt=at), loaded_at__lte=at)
+        .values("name")
+        .annotate(newest=Max("listed_on"))
+        .order_by("name")
+    )
+    return tuple(Edition(one["name"], one["newest"]) for one in rows)
+
+
+def _reuses(lead: Lead, people: QuerySet[Lead]) -> tuple[Reuse, ...]:
+    if not lead.certificate_id:
+        return ()
+    mine = {match: getattr(lead, KEYS[match]) for match in KEYS}
+    others = people.filter(certificate_id=lead.certificate_id).exclude(id=lead.id)
+    for one in others.order_by("received_at"):
+        differs = tuple(
+            match
+            for match, posted in POSTED.items()
+            if mine[match] and getattr(one, posted) and getattr(one, posted) != mine[match]
+        )
+        if differs:
+            return (Reuse(str(one.id), differs),)
+    return ()
+
+
+def _used(lead: Lead, source: Source, at: datetime) -> dict[str, int]:
+    used = {}
+    for period in caps.periods_of(source, at):
+        count = caps.approved_in(source, period.starts_at, at)
+        is_mine_in = lead.approved_at and period.starts_at <= lead.approved_at < at
+        used[period.name] = count - bool(is_mine_in and not lead.is_test)
+    return used

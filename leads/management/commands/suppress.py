@@ -1,0 +1,55 @@
+"""Suppress a person: from now on none of their leads is approved."""
+
+from datetime import date, datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from leads.management.reading import person_of
+from leads.models import Suppression
+from sources.management.lookup import ClearCommand, business_by
+
+
+def moment(text: str) -> datetime:
+    """Return a date or a time, in UTC unless it says otherwise."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else timezone.make_aware(at)
+
+
+class Command(ClearCommand):
+    help = (
+        "Suppress a phone number, an e-mail address or both, in any spelling. When it returns, no "
+        "lead of this person is approved any more."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("values", nargs="+", metavar="VALUE", help="a phone, an e-mail or both")
+        parser.add_argument("--kind", choices=Suppression.Kind.values, default="opt-out")
+        parser.add_argument("--channel", choices=Suppression.Channel.values, default="all")
+        parser.add_argument("--reason", default="", help="what the person said, or who says so")
+        parser.add_argument("--business", help="its name or id, if there are several")
+        parser.add_argument(
+            "--since", type=moment, metavar="TIME", help="when they said so, e.g. 2026-11-25T09:30"
+        )
+        parser.add_argument("--list", default="", metavar="NAME", help="of dnc-registry")
+        parser.add_argument(
+            "--list-date", type=date.fromisoformat, metavar="DATE", help="of dnc-registry"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        is_registry = options["kind"] == Suppression.Kind.DNC_REGISTRY
+        entry, is_new = Suppression.objects.suppress(
+            business=None if is_registry else business_by(options["business"]),
+            **person_of(options["values"]),
+            kind=Suppression.Kind(options["kind"]),
+            channel=Suppression.Channel(options["channel"]),
+            reason=options["reason"],
+            provenance="manage.py suppress",
+            since=options["since"],
+            list_name=options["list"],
+            listed_on=options["list_date"],
+        )
+        whose = entry.business or "every business"
+        told = "Suppressed" if is_new else "Suppressed before"
+        self.stdout.write(f"{told}: {entry.kind}, {entry.channel}, for {whose}. Entry {entry.id}.")

@@ -1,0 +1,23 @@
+"""What the commands on suppressions share: a person in any spelling."""
+
+from django.core.management.base import CommandError
+
+from leads import normalize
+
+
+def person_of(values: list[str]) -> dict[str, str]:
+    """Return `phone`, `email` or both from one or two values in any spelling, normalised.
+
+    Raises CommandError, which does not quote them.
+    """
+    person: dict[str, str] = {}
+    for value in values:
+        kind = "email" if "@" in value or "\uff20" in value else "phone"
+        if kind in person:
+            raise CommandError(f"Give at most one {kind}.")
+        try:
+            read = normalize.email if kind == "email" else normalize.phone
+            person[kind] = read(normalize.plain_text(value))
+        except normalize.Unacceptable as error:
+            raise CommandError(error.sentence) from None
+    return person

@@ -1,0 +1,194 @@
+"""What staff decided on leads and who was shown them: rows that are only ever added.
+
+`Lead.release`, `Lead.reject` and `Review.undo` make the decisions. Source: contract §6.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from leads.compliance import Finding
+from sources.ids import uuid7
+
+UNDO_MINUTES = 10
+UNDO_WITHIN = timedelta(minutes=UNDO_MINUTES)
+
+
+class NotDecided(Exception):
+    """The decision is not taken, and nothing has changed."""
+
+    def __init__(self, *details: object) -> None:
+        super().__init__(" ".join([self.__doc__ or "", *map(str, details)]))
+
+
+class NoReason(NotDecided):
+    """A decision needs a reason."""
+
+
+class AlreadyDecided(NotDecided):
+    """This lead has already been decided."""
+
+    def __init__(self, status: str, review: Review | None) -> None:
+        self.review = review
+        told = f"It is {status}."
+        if review:
+            by = review.by or "the command line"
+            told = f"It is {status} since {review.at:%Y-%m-%d %H:%M:%S} UTC, by {by}."
+        super().__init__(told)
+
+
+class NotReleasable(NotDecided):
+    """Findings stand against this lead that no reviewer may overrule."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        self.findings = findings
+        super().__init__("They are: " + ", ".join(one.rule.value for one in findings) + ".")
+
+
+class NoWrittenConsent(NotDecided):
+    """Against a do-not-call registry only the person's written consent helps: record it."""
+
+
+class LeadIsErased(NotDecided):
+    """This lead was erased: there is nothing left to decide."""
+
+
+class NotUndone(NotDecided):
+    """This decision cannot be undone."""
+
+
+class AppendOnlyQuerySet(models.QuerySet[Any]):
+    """Rows that nobody changes or deletes."""
+
+    def update(self, **values: Any) -> NoReturn:
+        raise TypeError("These rows are only ever added.")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("These rows are only ever added.")
+
+
+class AppendOnly(models.Model):
+    """A row that is written once."""
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("This row is only ever added.")
+        super().save(*args, **kwargs | {"force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("This row is only ever added.")
+
+
+class Review(AppendOnly):
+    """One decision on a lead: who, when and why, and what stood against the lead then.
+
+    Findings are as in `Lead.findings`: those before are of the arrival or of the last decision,
+    those after are as of now, on which this decision was made.
+    """
+
+    class Decision(models.TextChoices):
+        RELEASE = "release", "Released"
+        REJECT = "reject", "Rejected"
+        UNDO = "undo", "Undone"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    lead = models.ForeignKey("Lead", models.PROTECT, related_name="reviews", db_index=False)
+    decision = models.CharField(max_length=10, choices=Decision.choices)
+    at = models.DateTimeField()
+    # None: somebody on the shell.
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    reason = models.CharField(max_length=200)
+    note = models.TextField(blank=True)  # never leaves the console
+    written_consent = models.TextField(blank=True)  # what proves it, against a registry
+
+    status_before = models.CharField(max_length=10)
+    status_after = models.CharField(max_length=10)
+    blocked_reason_before = models.TextField(blank=True)
+    findings_before = models.JSONField(default=list)
+    findings_after = models.JSONField(default=list)
+    rules_version_before = models.CharField(max_length=80, blank=True)
+    rules_version_after = models.CharField(max_length=80, blank=True)
+
+    # Of an undo: what it undoes, and who was shown the lead in between.
+    undoes = models.OneToOneField(
+        "self", models.PROTECT, null=True, related_name="undone_by", db_index=True
+    )
+    seen_by = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [
+            # The decisions on one lead, in order.
+            models.Index(fields=["lead", "at"], name="review_of_lead"),
+            # The releases of a day or month: where the counter of a cap begins.
+            models.Index(fields=["at"], name="review_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decision__in=["release", "reject", "undo"]),
+                name="review_decision_known",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="review_has_reason"),
+            models.CheckConstraint(
+                condition=Q(decision="undo", undoes__isnull=False)
+                | ~Q(decision="undo") & Q(undoes=None, seen_by=[]),
+                name="review_undo_names_what",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.decision} {self.id}"
+
+    @property
+    def changes(self) -> dict[str, list[str]]:
+        """Return which findings came and went since the lead was judged before, by code."""
+        return changes(self.findings_before, self.findings_after)
+
+
+def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the codes of findings that are `gone`, `new` and `same`, each in published order."""
+    then, now = ([one["code"] for one in findings] for findings in (before, after))
+    return {
+        "gone": [one for one in then if one not in now],
+        "new": [one for one in now if one not in then],
+        "same": [one for one in now if one in then],
+    }
+
+
+class Disclosure(AppendOnly):
+    """Somebody was shown a lead in the console, or took it out of it."""
+
+    class How(models.TextChoices):
+        PAGE = "page", "Opened its page"
+        REVEAL = "reveal", "Revealed the person"
+        EXPORT = "export", "Exported it"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    lead = models.ForeignKey("Lead", models.PROTECT, related_name="disclosures", db_index=False)
+    at = models.DateTimeField()
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    how = models.CharField(max_length=10, choices=How.choices)
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [
+            # Who was shown one lead, in order.
+            models.Index(fields=["lead", "at"], name="disclosure_of_lead")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.how} {self.id}"

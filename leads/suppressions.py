@@ -1,0 +1,326 @@
+"""Who may not be contacted: opt-outs and the like of a business, and do-not-call registries.
+
+An entry is never deleted and never rewritten; it ends by a release with a reason. It holds
+normalised values only, by which leads are matched. Source: contract §6 `suppressed`,
+`on-dnc-registry`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, NoReturn, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from leads import normalize
+from leads.locks import lock, subjects
+from sources.ids import uuid7
+from sources.models import Business, recorded
+
+NEVER_DELETED = "A suppression is never deleted: release it."
+
+
+class ReleaseRefused(Exception):
+    """The suppression is not released."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class AlreadyReleased(ReleaseRefused):
+    """This suppression has been released before."""
+
+
+class NoReason(ReleaseRefused):
+    """A suppression is only released with a reason."""
+
+
+class NoEvidence(ReleaseRefused):
+    """An opt-out or revocation ends only by the person's new consent: say what proves it."""
+
+
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def active(self) -> Self:
+        """Keep the entries that stand now."""
+        return self.filter(released_at=None)
+
+    def active_at(self, at: datetime) -> Self:
+        """Keep the entries that were there at `at` and stood."""
+        return self.filter(Q(released_at=None) | Q(released_at__gt=at), created_at__lte=at)
+
+    def in_force_for(self, business: Business | UUID) -> Self:
+        """Keep the entries that bind this business: its own, and the registries."""
+        return self.filter(Q(business=business) | Q(business=None))
+
+    def matching(self, phone: str, email_key: str) -> Self:
+        """Keep the entries that name one of these, each by the channels that use it."""
+        by_phone = Q(phone=phone, channel__in=PHONE_CHANNELS) & ~Q(phone="")
+        by_email = Q(email_key=email_key, channel__in=EMAIL_CHANNELS) & ~Q(email_key="")
+        return self.filter(by_phone | by_email)
+
+    def delete(self) -> NoReturn:
+        raise TypeError(NEVER_DELETED)
+
+    def naming(self, phone: str, email_key: str) -> Self:
+        """Keep the entries that name one of these, whatever their channel."""
+        by_phone = Q(phone=phone) & ~Q(phone="")
+        return self.filter(by_phone | Q(email_key=email_key) & ~Q(email_key=""))
+
+    def opted_out_at(self) -> datetime | None:
+        """Return since when one of these entries is an opt-out from text messages, None for none.
+
+        A registry is not the person's word to the business.
+        """
+        rows = self.filter(channel__in=SMS_CHANNELS).exclude(business=None)
+        return rows.order_by("suppressed_at").values_list("suppressed_at", flat=True).first()
+
+    def suppress(
+        self,
+        *,
+        business: Business | None,
+        phone: str = "",
+        email: str = "",
+        kind: Suppression.Kind,
+        channel: Suppression.Channel | None = None,
+        reason: str = "",
+        provenance: str = "",
+        by: Any = None,
+        since: datetime | None = None,
+        list_name: str = "",
+        listed_on: date | None = None,
+    ) -> tuple[Suppression, bool]:
+        """Suppress a person in any spelling; return the entry, and whether it is new.
+
+        One that stands already, alike but for its reason, is returned as it is. When this has
+        returned, no lead of the person becomes Approved: intake and release take the same locks.
+        `channel`: by default all. `since`: when the person said so, now by default. For a
+        registry no business, but the list's name and date. Raises Unacceptable for what is no
+        phone or e-mail, ValidationError for what cannot be.
+        """
+        entry = Suppression(
+            business=business,
+            phone=normalize.phone(normalize.plain_text(phone)) if phone else "",
+            email_key=normalize.email_key(normalize.email(normalize.plain_text(email)))
+            if email
+            else "",
+            kind=kind,
+            channel=channel or Suppression.Channel.ALL,
+            reason=reason,
+            provenance=provenance,
+            created_by=by,
+            list_name=list_name,
+            listed_on=listed_on,
+        )
+        with transaction.atomic():
+            lock(entry.subjects())
+            entry.created_at = timezone.now()  # once we have the locks: in the order of events
+            entry.suppressed_at = since or entry.created_at
+            entry.full_clean(validate_constraints=False)
+            if listed_on:
+                RegistryList.objects.get_or_create(name=list_name, listed_on=listed_on)
+            same = self.active().filter(
+                business=business,
+                phone=entry.phone,
+                email_key=entry.email_key,
+                channel=entry.channel,
+                kind=kind,
+                list_name=list_name,
+            )
+            if found := same.first():
+                return found, False
+            entry.save(force_insert=True)
+            return entry, True
+
+
+class Suppression(models.Model):
+    """A person, by phone or e-mail or both, who may not be contacted by some channel."""
+
+    class Channel(models.TextChoices):
+        SMS = "sms", "Text messages"
+        VOICE = "voice", "Calls"
+        EMAIL = "email", "E-mail"
+        ALL = "all", "All channels"
+
+    class Kind(models.TextChoices):
+        OPT_OUT = "opt-out", "Opt-out"
+        REVOCATION = "revocation", "Consent revoked"
+        COMPLAINT = "complaint", "Complaint"
+        LITIGATOR = "litigator", "Known litigator"
+        INTERNAL = "internal", "Internal"
+        DNC_REGISTRY = "dnc-registry", "Do-not-call registry"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # None: everyone's, which only registries are. No index of its own: nobody lists by it alone.
+    business = models.ForeignKey(
+        Business,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="suppressions",
+        db_index=False,
+    )
+    phone = models.CharField(max_length=20, blank=True)  # E.164
+    email_key = models.CharField(max_length=320, blank=True)  # what e-mail addresses match by
+    channel = models.CharField(max_length=10, choices=Channel.choices, default=Channel.ALL)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    list_name = models.CharField(max_length=100, blank=True)
+    listed_on = models.DateField(null=True, blank=True)  # the date of the list it first stood on
+    reason = models.TextField(blank=True)
+    provenance = models.CharField(max_length=100, blank=True)  # the screen, command or file
+    suppressed_at = models.DateTimeField("from")
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+    )
+    released_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+    )
+    release_reason = models.TextField(blank=True)
+    release_evidence = models.TextField(blank=True)  # of the new consent
+
+    objects = SuppressionQuerySet.as_manager()
+    # Without the person, who is in the row itself, for good.
+    history = recorded(excluded_fields=["phone", "email_key"])
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # Every post, release and check looks for its person; released ones for the past.
+            models.Index(fields=["phone"], condition=~Q(phone=""), name="suppression_of_phone"),
+            models.Index(
+                fields=["email_key"], condition=~Q(email_key=""), name="suppression_of_email"
+            ),
+        ]
+        constraints = [
+            # One entry that stands for each saying; an import passes by what is there.
+            models.UniqueConstraint(
+                fields=["business", "phone", "email_key", "channel", "kind"],
+                condition=Q(released_at=None, business__isnull=False),
+                name="suppression_once",
+            ),
+            models.UniqueConstraint(
+                fields=["list_name", "phone", "email_key", "channel"],
+                condition=Q(released_at=None, business=None),
+                name="suppression_on_registry_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="dnc-registry", business=None, listed_on__isnull=False)
+                & ~Q(list_name="")
+                | Q(
+                    kind__in=["opt-out", "revocation", "complaint", "litigator", "internal"],
+                    business__isnull=False,
+                    list_name="",
+                    listed_on=None,
+                ),
+                name="suppression_scope_fits_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(channel__in=["sms", "voice"]) & ~Q(phone="")
+                | Q(channel="email") & ~Q(email_key="")
+                | Q(channel="all") & (~Q(phone="") | ~Q(email_key="")),
+                name="suppression_channel_reaches_someone",
+            ),
+            models.CheckConstraint(
+                condition=Q(released_at=None, release_reason="", release_evidence="")
+                | Q(released_at__isnull=False)
+                & ~Q(release_reason="")
+                & (~Q(kind__in=["opt-out", "revocation"]) | ~Q(release_evidence="")),
+                name="suppression_ends_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    def clean(self) -> None:
+        if not self.phone and not self.email_key:
+            raise ValidationError("Give a phone number or an e-mail address.")
+        if self.channel in (self.Channel.SMS, self.Channel.VOICE) and not self.phone:
+            raise ValidationError({"channel": "This channel needs a phone number."})
+        if self.channel == self.Channel.EMAIL and not self.email_key:
+            raise ValidationError({"channel": "This channel needs an e-mail address."})
+        if self.suppressed_at > self.created_at:
+            raise ValidationError({"suppressed_at": "This lies in the future."})
+        is_registry = self.kind == self.Kind.DNC_REGISTRY
+        if is_registry and (self.business_id or not self.list_name or not self.listed_on):
+            raise ValidationError(
+                "An entry of a registry needs the list's name and date, and is everyone's."
+            )
+        if not is_registry and (self.business_id is None or self.list_name or self.listed_on):
+            raise ValidationError("An entry of this kind needs a business, and has no list.")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(NEVER_DELETED)
+
+    def subjects(self) -> list[str]:
+        """Return what to lock for this person."""
+        return subjects(self.phone, self.email_key)
+
+    def reaches_phone(self, phone: str) -> bool:
+        """Say whether this entry counts on that phone."""
+        return bool(phone) and self.phone == phone and self.channel in PHONE_CHANNELS
+
+    def release(self, by: Any, reason: str, evidence: str = "") -> None:
+        """End the entry; `by` is a user, None on the shell.
+
+        `evidence`: what proves the person's new consent, without which an opt-out or revocation
+        does not end. Raises a ReleaseRefused.
+        """
+        if not reason.strip():
+            raise NoReason
+        if self.kind in ENDED_BY_CONSENT and not evidence.strip():
+            raise NoEvidence
+        with transaction.atomic():
+            lock(self.subjects())
+            now = Suppression.objects.select_for_update().get(id=self.id)
+            if now.released_at:
+                raise AlreadyReleased
+            self.released_at, self.released_by = timezone.now(), by
+            self.release_reason, self.release_evidence = reason.strip(), evidence.strip()
+            self.save(
+                update_fields=["released_at", "released_by", "release_reason", "release_evidence"]
+            )
+
+
+PHONE_CHANNELS = (Suppression.Channel.SMS, Suppression.Channel.VOICE, Suppression.Channel.ALL)
+SMS_CHANNELS = (Suppression.Channel.SMS, Suppression.Channel.ALL)
+EMAIL_CHANNELS = (Suppression.Channel.EMAIL, Suppression.Channel.ALL)
+ENDED_BY_CONSENT = (Suppression.Kind.OPT_OUT, Suppression.Kind.REVOCATION)
+
+
+class RegistryList(models.Model):
+    """One edition of a do-not-call list that was loaded; the newest of each name must be fresh.
+
+    Retired: leads are no more checked against this list.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    listed_on = models.DateField("date of the list")
+    loaded_at = models.DateTimeField(default=timezone.now, editable=False)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name", "-listed_on"]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "listed_on"], name="registry_list_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.listed_on}"

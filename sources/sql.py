@@ -1,0 +1,33 @@
+"""What hand-written SQL shares: the ORM's names, and raw values as its fields have them."""
+
+from typing import Any
+
+from django.db import connection, models
+
+
+def quoted(name: Any) -> str:
+    """Return a table's or column's name as SQL."""
+    return connection.ops.quote_name(name)
+
+
+def table(model: type[models.Model]) -> str:
+    """Return a model's table as SQL."""
+    return quoted(model._meta.db_table)
+
+
+def column(model: type[models.Model], name: str) -> str:
+    """Return a field's column with its table, as SQL."""
+    field: Any = model._meta.get_field(name)
+    return f"{table(model)}.{quoted(field.column)}"
+
+
+def as_field(field: Any, value: Any) -> Any:
+    """Return a raw column's value as its field has it in Python."""
+    for convert in connection.ops.get_db_converters(field.get_col(field.model._meta.db_table)):
+        value = convert(value, None, connection)
+    return value
+
+
+def as_parameter(field: Any, value: Any) -> Any:
+    """Return a value of Python as the database takes it for a column of this field."""
+    return field.get_db_prep_value(value, connection)

@@ -1,0 +1,209 @@
+"""Posts, suppressions and reviews that meet: what locks keep apart, on PostgreSQL; contract §6.
+
+In threads of one process, each with a connection of its own, through the real endpoint. SQLite
+has one writer at a time, whose transaction is the lock: there the same holds by itself.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections
+
+from leads.caps import CapCounter
+from leads.models import Lead, Review
+from leads.reviews import AlreadyDecided, NotReleasable
+from sources.models import Source
+from sources.rules import Mode, Rule
+from tests.factories import Door, make_business, make_source, suppress
+
+THREADS, ROUNDS = 16, 20
+
+pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
+
+
+def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do all of this at the same moment, each in a thread, and return what came of it in order."""
+    assert len(works) <= THREADS  # as many connections as the pool has
+    connections.close_all()
+    start = threading.Barrier(len(works))
+    results: list[Any] = [None] * len(works)
+
+    def run(number: int, work: Callable[[], Any]) -> None:
+        try:
+            with connection.cursor() as cursor:  # connected before the start
+                cursor.execute("SELECT 1")
+            start.wait(30)
+            results[number] = work()
+        except Exception as error:
+            results[number] = error
+        finally:
+            connections.close_all()
+
+    threads = [
+        threading.Thread(target=run, args=[number, work]) for number, work in enumerate(works)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    return results
+
+
+def statuses(responses: Sequence[Any]) -> Counter[str]:
+    """Count what became of posts."""
+    for one in responses:
+        assert getattr(one, "status_code", one) == 201, getattr(one, "content", one)
+    return Counter(one.json()["metadata"]["complianceStatus"] for one in responses)
+
+
+def post_of(door: Door, number: int, **members: Any) -> Callable[[], Any]:
+    """Return the posting of a person by number, who has no e-mail unless given one."""
+    return partial(door.send, **{"phone": f"512-555-01{number:02}", "email": ...} | members)
+
+
+def fast_source(**settings: Any) -> Source:
+    return make_source(rate_per_minute=100_000, **settings)
+
+
+def approved(source: Source) -> int:
+    return Lead.objects.filter(source=source, compliance_status="Approved").count()
+
+
+@pytest.fixture(autouse=True)
+def clean_connections() -> Iterator[None]:
+    yield
+    connections.close_all()
+
+
+def test_a_cap_of_5_lets_exactly_5_of_16_be_approved() -> None:
+    for number in range(ROUNDS):
+        # each second time the month is what is full: then the day must not have counted either
+        caps = {"daily_cap": 9, "monthly_cap": 5} if number % 2 else {"daily_cap": 5}
+        source = fast_source(**caps)
+        door = Door(source)
+        posts = [post_of(door, one) for one in range(THREADS)]
+        assert statuses(at_once(posts)) == {"Approved": 5, "Blocked": THREADS - 5}
+        assert approved(source) == 5
+        assert set(CapCounter.objects.filter(source=source).values_list("used", flat=True)) == {5}
+
+
+def test_a_cap_counts_releases_and_arrivals_together() -> None:
+    for _ in range(ROUNDS):
+        source = fast_source(is_approved=False, daily_cap=5)
+        door = Door(source)
+        for one in range(8):
+            door.send(phone=f"512-555-01{one:02}", email=...)
+        held = list(Lead.objects.filter(source=source))
+        source.approve(None, "", held[0].received_at)
+        door = Door(source)
+        releases = [partial(lead.release, None, "", "Looked at it") for lead in held]
+        results = at_once([*releases, *(post_of(door, one) for one in range(50, 58))])
+        assert approved(source) == 5
+        refused = [one for one in results if isinstance(one, Exception)]
+        assert {type(one) for one in refused} <= {NotReleasable}
+
+
+@pytest.mark.parametrize("by", ["phone", "email"])
+def test_one_person_from_10_sources_at_once_is_approved_once(by: str) -> None:
+    for number in range(ROUNDS):
+        business = make_business()
+        doors = [
+            Door(fast_source(business=business, duplicate_scope="business")) for _ in range(10)
+        ]
+
+        same = {"phone": "512-555-0137"} if by == "phone" else {"email": f"ada{number}@example.com"}
+        posts = [
+            post_of(door, one, **{"email": f"p{one}@example.com"} | same)
+            for one, door in enumerate(doors)
+        ]
+        assert statuses(at_once(posts)) == {"Approved": 1, "Blocked": 9}
+
+
+def test_one_certificate_for_two_people_at_once_blocks_one() -> None:
+    for number in range(ROUNDS):
+        door = Door(fast_source())
+        url = f"https://cert.trustedform.com/{number:040x}"
+        posts = [post_of(door, one, trustedFormUrl=url) for one in range(2)]
+        assert statuses(at_once(posts)) == {"Approved": 1, "Blocked": 1}
+        (blocked,) = Lead.objects.filter(source=door.source, compliance_status="Blocked")
+        assert [one["code"] for one in blocked.findings] == ["consent-reused"]
+
+
+def test_no_lead_is_approved_after_its_persons_suppression_returned() -> None:
+    after = late = 0
+    for _ in range(ROUNDS):
+        source = fast_source(modes={Rule.DUPLICATE: Mode.OFF})
+        door = Door(source)
+        door.send(phone="512-555-0100", email=...)  # warm
+
+        def suppressing(source: Source = source) -> int:
+            suppress("512-555-0137", source.business)
+            return approved(source)
+
+        posts = [door.send] * (THREADS - 1)
+        *responses, at_return = at_once([*posts, suppressing])
+        statuses(responses)
+        late += approved(source) - at_return
+        after += THREADS - approved(source)
+    assert late == 0
+    assert after > 0  # else the suppression never met a post
+
+
+def test_no_lead_is_released_after_its_persons_suppression_returned() -> None:
+    late = refused = 0
+    for _ in range(ROUNDS):
+        source = fast_source(is_approved=False, modes={Rule.DUPLICATE: Mode.OFF})
+        door = Door(source)
+        for _ in range(THREADS - 1):
+            door.send()
+        held = list(Lead.objects.filter(source=source))
+
+        def suppressing(source: Source = source) -> int:
+            suppress("ada@example.com", source.business)
+            return approved(source)
+
+        releases = [partial(lead.release, None, "", "Looked at it") for lead in held]
+        *results, at_return = at_once([*releases, suppressing])
+        late += approved(source) - at_return
+        refused += sum(isinstance(one, NotReleasable) for one in results)
+        assert all(isinstance(one, Review | NotReleasable) for one in results)
+    assert late == 0
+    assert refused > 0
+
+
+def test_of_two_reviewers_at_once_the_second_is_told() -> None:
+    ben, eve = (get_user_model().objects.create_user(name) for name in ("ben", "eve"))
+    for _ in range(ROUNDS):
+        source = fast_source(is_approved=False)
+        Door(source).send()
+        lead, other = (Lead.objects.get(source=source) for _ in range(2))
+        results = at_once(
+            [
+                partial(lead.release, ben, "", "Looked at it"),
+                partial(other.reject, eve, "", "Looked at it"),
+            ]
+        )
+        kinds = Counter(type(one) for one in results)
+        assert kinds == {Review: 1, AlreadyDecided: 1}
+        assert Review.objects.filter(lead=lead).count() == 1
+
+
+def test_leads_that_share_phones_and_emails_crosswise_do_not_wait_for_each_other_for_ever() -> None:
+    """Locks are taken in one order, so there is no deadlock to be undone."""
+    for _ in range(ROUNDS):
+        door = Door(fast_source(modes={Rule.DUPLICATE: Mode.OFF}))
+        posts = [
+            partial(
+                door.send,
+                phone=f"512-555-010{one % 3}",
+                email=f"p{one % 2}@example.com",
+                trustedFormUrl=f"https://cert.trustedform.com/{one % 4:040x}",
+            )
+            for one in range(THREADS)
+        ]
+        statuses(at_once(posts))
