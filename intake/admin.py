@@ -14,7 +14,7 @@ class PostAdmin(RecordAdmin):
     search_fields = ["=id", "=request_id"]
     fields = [
         *("id", "received_at", "source", "key", "request_id", "method", "path"),
-        *("status", "outcome", "answer", "notes", "lead", "body_size"),
+        *("status", "outcome", "answer", "findings", "rules_version", "notes", "lead", "body_size"),
         *("has_credential_blanked", "took_us"),
     ]
 

@@ -33,6 +33,9 @@ class Post(models.Model):
     outcome = models.CharField(max_length=40)  # approved, blocked, repeated or a problem's code
     answer = models.JSONField(null=True)  # the problem as sent; a lead's answer is the lead
     notes = models.JSONField(default=dict)  # names of fields that were ignored or truncated
+    # What the rules found against a post that they refused; a lead has its own.
+    findings = models.JSONField(null=True)
+    rules_version = models.CharField(max_length=80, blank=True)
     took_us = models.PositiveIntegerField("took (µs)")  # until the answer was known
     lead = models.ForeignKey(Lead, models.PROTECT, null=True, related_name="posts", db_index=False)
 

@@ -7,14 +7,16 @@ from being stored twice.
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import Error as DatabaseProblem
 from django.db import transaction
+from django.utils import timezone
 
 from intake import store
 from intake.authentication import Credential
@@ -25,10 +27,10 @@ from intake.problems import Fault, Problem, invalid_lead
 from intake.reading import Reading, read
 from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
-from leads.caps import Left, Period, periods_of
+from leads.caps import Left, Period, approved_in, periods_of
 from leads.compliance import Finding, Verdict, joined, opted_out_at
 from leads.facts import Lookups, decide, facts_of, lock_person
-from leads.models import Lead, Suppression
+from leads.models import Lead, Suppression, version_of
 from sources.ids import uuid7
 from sources.keys import blank
 from sources.models import Source, Tag
@@ -69,12 +71,33 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A stored lead: new, or the first one again."""
+    """A stored lead: new, or the first one again.
+
+    `opted_out_at`: since when its person has opted out of text messages; not `is_person_known`:
+    nobody can say just now.
+    """
 
     lead: Lead
     is_repeat: bool = False
     opted_out_at: datetime | None = None
+    is_person_known: bool = True
     caps: tuple[Left, ...] = ()
+
+
+class Rejected(Problem):
+    """A rule refuses the lead; what the vendor is not told is kept with the post, for staff."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        faults: Sequence[Fault],
+        findings: list[dict[str, Any]],
+        rules_version: str,
+    ) -> None:
+        super().__init__(code, detail, faults)
+        self.findings = findings
+        self.rules_version = rules_version
 
 
 class Stale(Exception):
@@ -178,17 +201,22 @@ def receive(
                     raise Taken  # it is gone since we looked
                 check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
                 keep_repeat(credential, arrival, reading, first, took_us)
-                left = caps_left(source, state.lookups.used or {}, periods)
-                since = opted_out_since(first, lead, state.lookups)
-                return Received(first, is_repeat=True, opted_out_at=since, caps=left)
+                return Received(
+                    first,
+                    is_repeat=True,
+                    opted_out_at=opted_out_since(first, lead, state.lookups),
+                    is_person_known=state.lookups.entries is not None,
+                    caps=caps_left(source, used_so_far(source, state.lookups, periods), periods),
+                )
             verdict, facts = decide(
                 facts_of(lead, source, lead.received_at, state.lookups, periods),
                 source,
                 periods,
                 is_counted=not lead.is_test,
             )
+            tell_what_did_not_run(verdict)
             if verdict.rejecting:
-                raise refusal(verdict, reading)
+                raise refusal(verdict, reading, source)
             lead.take(verdict, source)
             post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
             post.lead, post.notes = lead, notes(reading)
@@ -198,7 +226,12 @@ def receive(
                 store.write_tags(lead, tags)
             used = {one.period: one.used for one in facts.caps or ()}
             left = caps_left(source, used, periods)
-            return Received(lead, opted_out_at=facts.opted_out_at, caps=left)
+            return Received(
+                lead,
+                opted_out_at=facts.opted_out_at,
+                is_person_known=facts.entries is not None,
+                caps=left,
+            )
 
     is_person_looked_up = True
     for _ in range(MAX_ROUNDS):
@@ -230,6 +263,7 @@ def look_up(
         )
     try:
         lock_person(lead)
+        lead.judged_at = timezone.now()
         return store.gather(credential.key.id, lead, credential.source, periods)
     except DatabaseProblem as error:
         if is_unavailable(error):
@@ -244,6 +278,25 @@ def caps_left(
     if source.modes[Rule.OVER_CAP] not in (Mode.HOLD, Mode.REJECT):
         return ()
     return tuple(Left(one, max(one.cap - used[one.name], 0)) for one in periods if one.name in used)
+
+
+def used_so_far(source: Source, found: Lookups, periods: tuple[Period, ...]) -> dict[str, int]:
+    """Return how much of each cap is used, also where no post has begun the counter yet."""
+    if found.used is None:
+        return {}
+    return {
+        one.name: found.used[one.name]
+        if one.name in found.used
+        else approved_in(source, one.starts_at, one.ends_at)
+        for one in periods
+    }
+
+
+def tell_what_did_not_run(verdict: Verdict) -> None:
+    """Write into the log which rules could not be run, for somebody has to mend that."""
+    for one in verdict.findings:
+        if one.rule == Rule.CHECK_UNAVAILABLE:
+            log.error("compliance.check_unavailable", rules=one.evidence["rules"])
 
 
 def is_stale(credential: Credential, state: store.State) -> bool:
@@ -339,17 +392,18 @@ def keep_repeat(
 def opted_out_since(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
     """Return since when the person of a first lead, as it stands now, has opted out of texts.
 
-    None if they have not. What was looked up is of the repeat, which may name less of the person.
+    None if they have not, or nobody can say. What was looked up is of the repeat, which may name
+    more or less of a person.
     """
     if found.entries is None:
-        return None  # nobody can say just now
-    if {first.phone, first.email_key} <= {lead.phone, lead.email_key, ""}:
+        return None
+    if (first.phone, first.email_key) == (lead.phone, lead.email_key):
         return opted_out_at(found.entries)
     rows = Suppression.objects.active().in_force_for(first.business_id)
     return rows.matching(first.phone, first.email_key).opted_out_at()
 
 
-def refusal(verdict: Verdict, reading: Reading) -> Problem:
+def refusal(verdict: Verdict, reading: Reading, source: Source) -> Rejected:
     """Return the problem of a lead that some rule rejects: the first such rule names it."""
 
     def fault(one: Finding) -> Fault:
@@ -359,7 +413,9 @@ def refusal(verdict: Verdict, reading: Reading) -> Problem:
     first = verdict.rejecting[0]
     # Each once: two rules that the answer must not tell apart make the same fault.
     faults = list(dict.fromkeys(map(fault, verdict.findings)))
-    return Problem(fault(first).code, joined(verdict.findings), faults)
+    return Rejected(
+        fault(first).code, joined(verdict.findings), faults, verdict.as_rows(), version_of(source)
+    )
 
 
 def notes(reading: Reading) -> dict[str, list[str]]:
@@ -395,4 +451,6 @@ def keep_refused(credential: Credential, arrival: Arrival, problem: Problem, too
     """Keep a post that was refused, with the answer that the vendor gets."""
     post = new_post(credential, arrival, problem.type.status, problem.type.code, took_us)
     post.answer = problem.as_json(arrival.request_id, arrival.path)
+    if isinstance(problem, Rejected):
+        post.findings, post.rules_version = problem.findings, problem.rules_version
     post.save(force_insert=True)

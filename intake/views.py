@@ -221,7 +221,14 @@ class Visit:
         outcome = "repeated" if received.is_repeat else lead.compliance_status.lower()
         self.tell("post.stored", 201, outcome, findings=findings, lead_id=str(lead.id))
         return HttpResponse(
-            orjson.dumps(intake_answer(lead, credential.source, received.opted_out_at)),
+            orjson.dumps(
+                intake_answer(
+                    lead,
+                    credential.source,
+                    opted_out_at=received.opted_out_at,
+                    is_person_known=received.is_person_known,
+                )
+            ),
             status=201,
             content_type="application/json",
             headers={name: value for name, value in headers.items() if value},

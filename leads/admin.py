@@ -68,7 +68,7 @@ class LeadAdmin(RecordAdmin):
 
 @admin.register(Suppression)
 class SuppressionAdmin(RecordAdmin):
-    list_display = ["id", "kind", "channel", "business", "suppressed_at", "released_at"]
+    list_display = ["suppressed_at", "kind", "channel", "business", "released_at"]
     list_filter = ["kind", "channel", "business"]
     list_select_related = ["business"]
     search_fields = ["=id"]

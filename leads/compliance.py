@@ -163,7 +163,7 @@ def opted_out_at(entries: tuple[Entry, ...]) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found against a lead, on which evidence.
+    """What one rule found against a lead, on which evidence: never the person's own data.
 
     `field` is the flat field at fault, "" when it is none of the vendor's.
     """
@@ -294,11 +294,7 @@ def consent_missing(facts: Facts) -> Found | None:
 def consent_malformed(facts: Facts) -> Found | None:
     if not facts.certificate_url or facts.certificate_id:
         return None
-    return Found(
-        "The TrustedForm URL is not that of a certificate.",
-        "trustedFormUrl",
-        {"url": facts.certificate_url},
-    )
+    return Found("The TrustedForm URL is not that of a certificate.", "trustedFormUrl")
 
 
 def consent_reused(facts: Facts) -> Found | None:
@@ -377,17 +373,15 @@ def phone_invalid(facts: Facts) -> Found | None:
 
 def underage(facts: Facts) -> Found | None:
     born, today = facts.birth_date, facts.arrived_on
+    if born is None:
+        return None
     # As tuples, so that who was born on 29 February comes of age on 1 March.
-    if born is None or (born.year + ADULT_AGE, born.month, born.day) <= (
-        today.year,
-        today.month,
-        today.day,
-    ):
+    had_birthday = (born.month, born.day) <= (today.month, today.day)
+    age = today.year - born.year - (not had_birthday)
+    if age >= ADULT_AGE:
         return None
     return Found(
-        "The person is under 18.",
-        "dateOfBirth",
-        {"birth_date": born.isoformat(), "on": today.isoformat()},
+        "The person is under 18.", "dateOfBirth", {"age": max(age, 0), "on": today.isoformat()}
     )
 
 
@@ -493,7 +487,7 @@ RULES: dict[Rule, RuleType] = {
         "A certificate URL, required or not, that is not exactly `https://cert.trustedform.com/` "
         "and 40 hexadecimal digits. `ping.` URLs are no proof.",
         f"What cannot be opened proves no consent ({TCPA}(a)(2)).",
-        "The URL as it came.",
+        "No evidence: the URL is the lead's own.",
     ),
     Rule.CONSENT_REUSED: RuleType(
         consent_reused,
@@ -557,7 +551,7 @@ RULES: dict[Rule, RuleType] = {
         "first arrival, and so not in every zone of the United States. Who was born on 29 "
         "February is 18 on 1 March.",
         "A minor's agreement does not bind, so there is no consent to call on.",
-        "The date of birth and the date that counted.",
+        "The age in years, and the date that counted.",
         Overrule.NO,
     ),
     Rule.STATE_MISMATCH: RuleType(

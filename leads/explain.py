@@ -5,15 +5,16 @@ Source: contract §6; DECISIONS, `rules_version`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Max, Q, QuerySet
 
 from leads import caps
+from leads.caps import Period
 from leads.compliance import Edition, Entry, Finding, Known, Reuse, Verdict, judge
-from leads.facts import KEYS, POSTED, Lookups, facts_of
+from leads.facts import KEYS, POSTED, Lookups, facts_of, in_use
 from leads.models import Lead, RegistryList, Suppression, version_of
 from sources.models import Source
 from sources.rules import Mode, Rule
@@ -53,7 +54,9 @@ def explain(lead: Lead, as_of: datetime | None = None) -> Explanation:
         raise RulesUnknown
     at = as_of or lead.received_at
     periods = caps.periods_of(source, at)
-    facts = facts_of(lead, source, at, lookups_as_of(lead, source, at), periods)
+    # What had happened by its arrival had happened before it was judged, under its locks.
+    looked_up = lookups_as_of(lead, source, as_of or lead.judged_at or at, periods)
+    facts = facts_of(lead, source, at, looked_up, periods)
     return Explanation(at, version_of(source), source.modes, judge(facts, source.modes))
 
 
@@ -79,15 +82,16 @@ def side_by_side(then: Explanation, now: Explanation) -> list[Compared]:
     ]
 
 
-def lookups_as_of(lead: Lead, source: Source, at: datetime) -> Lookups:
+def lookups_as_of(lead: Lead, source: Source, at: datetime, periods: Iterable[Period]) -> Lookups:
     """Return what other rows said of a lead at a moment; of the present, what `gather` would."""
-    people = Lead.objects.filter(business=lead.business_id, is_test=False, received_at__lte=at)
+    people = Lead.objects.filter(business=lead.business_id, is_test=False, judged_at__lte=at)
+    editions = _editions(at)
     return Lookups(
         _known(lead, source, people, at),
-        _entries(lead, source, at),
-        _editions(at),
+        in_use(_entries(lead, source, at), editions),
+        editions,
         _reuses(lead, people),
-        _used(lead, source, at),
+        _used(lead, source, at, periods),
     )
 
 
@@ -149,6 +153,8 @@ def _reuses(lead: Lead, people: QuerySet[Lead]) -> tuple[Reuse, ...]:
         return ()
     mine = {match: getattr(lead, KEYS[match]) for match in KEYS}
     others = people.filter(certificate_id=lead.certificate_id).exclude(id=lead.id)
+    if lead.judged_at:
+        others = others.filter(judged_at__lt=lead.judged_at)
     for one in others.order_by("received_at"):
         differs = tuple(
             match
@@ -160,10 +166,18 @@ def _reuses(lead: Lead, people: QuerySet[Lead]) -> tuple[Reuse, ...]:
     return ()
 
 
-def _used(lead: Lead, source: Source, at: datetime) -> dict[str, int]:
+def _used(lead: Lead, source: Source, at: datetime, periods: Iterable[Period]) -> dict[str, int]:
     used = {}
-    for period in caps.periods_of(source, at):
-        count = caps.approved_in(source, period.starts_at, at)
-        is_mine_in = lead.approved_at and period.starts_at <= lead.approved_at < at
-        used[period.name] = count - bool(is_mine_in and not lead.is_test)
+    for period in periods:
+        count = caps.approved_in(source, period.starts_at, period.ends_at, known_at=at)
+        approved_at, judged_at = lead.approved_at, lead.judged_at
+        is_mine_in = (
+            not lead.is_test
+            and approved_at is not None
+            and judged_at is not None
+            and period.starts_at <= approved_at < period.ends_at
+            and judged_at < at
+            and approved_at <= at
+        )
+        used[period.name] = count - is_mine_in
     return used

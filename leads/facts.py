@@ -20,8 +20,8 @@ from django.db import connection, models
 from leads import caps, normalize
 from leads.caps import CapCounter, Period
 from leads.compliance import Cap, Edition, Entry, Facts, Known, Reuse, Verdict, judge
-from leads.locks import lock, subjects
 from leads.suppressions import EMAIL_CHANNELS, PHONE_CHANNELS, RegistryList, Suppression
+from sources.locks import caps_of, lock, subjects
 from sources.models import Source
 from sources.rules import Mode, Rule
 from sources.sql import as_field, as_parameter, column, table
@@ -29,6 +29,8 @@ from sources.sql import as_field, as_parameter, column, table
 if TYPE_CHECKING:
     from leads.models import Lead
 
+# When a lead that has not been judged yet was judged.
+NEVER = datetime.max.replace(tzinfo=UTC)
 # The last US zone in which a day begins.
 LAST_US_ZONE = ZoneInfo("Pacific/Pago_Pago")
 
@@ -132,6 +134,7 @@ def arms(vendor: str, lead: type[models.Model]) -> tuple[str, ...]:
           AND {column(lead, "certificate_id")} = %(certificate)s
           AND NOT ({column(lead, "certificate_id")} = '')
           AND NOT {column(lead, "is_test")} AND {column(lead, "id")} <> %(lead)s
+          AND {column(lead, "judged_at")} < %(judged_at)s
           AND ({differs["phone"]} OR {differs["email"]})
         ORDER BY {column(lead, "received_at")} LIMIT 1""",
         id=column(lead, "id"),
@@ -174,6 +177,7 @@ def parameters(lead: Lead, source: Source, periods: Iterable[Period]) -> dict[st
     """Return the values for `arms`."""
     names = {"daily": "", "monthly": ""} | {one.word: one.name for one in periods}
     id_field = lead._meta.pk
+    judged_at = lead.judged_at or NEVER
     return {
         "business": as_parameter(id_field, source.business_id),
         "source": as_parameter(id_field, source.id),
@@ -181,6 +185,7 @@ def parameters(lead: Lead, source: Source, periods: Iterable[Period]) -> dict[st
         "phone": lead.phone,
         "email": lead.email_key,
         "certificate": lead.certificate_id,
+        "judged_at": as_parameter(lead._meta.get_field("judged_at"), judged_at),
         "is_any_source": source.duplicate_scope == Source.DuplicateScope.BUSINESS,
         "counters_version": as_parameter(id_field, source.counters_version),
         "day": names["daily"],
@@ -205,7 +210,10 @@ def rows_of(cursor: Any, lead: type[models.Model]) -> Iterator[Row]:
 
 @dataclass(slots=True)
 class Lookups:
-    """What other rows say of a lead; None is what could not be looked up."""
+    """What other rows say of a lead; None is what could not be looked up.
+
+    Entries of a list that is no longer in use are of no account.
+    """
 
     known: tuple[Known, ...] | None = None
     entries: tuple[Entry, ...] | None = None
@@ -218,8 +226,12 @@ FAILED = Lookups()
 
 
 def lock_person(lead: Lead) -> None:
-    """Take the locks on a lead's phone, e-mail and certificate until the transaction ends."""
-    lock(subjects(lead.phone, lead.email_key, lead.certificate_id))
+    """Take the locks on a lead's phone, e-mail and certificate until the transaction ends.
+
+    And share the one on the caps of its source, whose counters then stay the same.
+    """
+    wanted = subjects(lead.phone, lead.email_key, lead.certificate_id)
+    lock(wanted, shared=[caps_of(lead.source_id)])
 
 
 def periods_for(lead: Lead, source: Source, at: datetime) -> tuple[Period, ...]:
@@ -269,11 +281,18 @@ def lookups_of(rows: Iterable[Row]) -> Lookups:
             used[row.word] = row.number
     return Lookups(
         tuple(known.values()),
-        tuple(sorted(entries.values(), key=lambda one: (one.since, one.id))),
+        in_use(entries.values(), editions),
         tuple(sorted(editions, key=lambda one: one.name)),
         tuple(reuses),
         used,
     )
+
+
+def in_use(entries: Iterable[Entry], editions: Iterable[Edition]) -> tuple[Entry, ...]:
+    """Return the entries in order of time, without those of lists that are no longer in use."""
+    lists = {one.name for one in editions}
+    used = [one for one in entries if not one.is_registry or one.list_name in lists]
+    return tuple(sorted(used, key=lambda one: (one.since, one.id)))
 
 
 def facts_of(
@@ -305,11 +324,11 @@ def facts_of(
         is_trusted_form_required=source.is_trusted_form_required,
         duplicate_window_days=source.duplicate_window_days,
         is_duplicate_in_business=source.duplicate_scope == Source.DuplicateScope.BUSINESS,
-        state=lead.state,
+        state=normalize.without_format_characters(lead.state),
         postal_code=lead.postal_code,
         country=lead.country,
-        product=lead.product,
-        vertical=lead.vertical,
+        product=normalize.without_format_characters(lead.product),
+        vertical=normalize.without_format_characters(lead.vertical),
         certificate_url=lead.trusted_form_url,
         certificate_id=lead.certificate_id,
         has_phone=bool(lead.phone),
@@ -324,8 +343,8 @@ def facts_of(
 
 
 def listed(values: Iterable[str]) -> frozenset[str]:
-    """Return a source's list as it is compared: trimmed and case-folded."""
-    return frozenset(one.strip().casefold() for one in values)
+    """Return a source's list as it is compared: trimmed, case-folded, without what is not seen."""
+    return frozenset(normalize.without_format_characters(one).strip().casefold() for one in values)
 
 
 def decide(

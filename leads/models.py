@@ -18,11 +18,12 @@ from leads.reviews import (
     AlreadyDecided,
     Disclosure,
     LeadIsErased,
-    NoReason,
     NotReleasable,
     NotUndone,
     NoWrittenConsent,
     Review,
+    reason_of,
+    text_of,
 )
 from leads.suppressions import RegistryList, Suppression
 from sources.decimals import ExactDecimalField
@@ -35,6 +36,8 @@ __all__ = ["CapCounter", "Disclosure", "Lead", "RegistryList", "Review", "Suppre
 
 # How long TrustedForm keeps a certificate that nobody has claimed.
 CERTIFICATE_LASTS = timedelta(hours=72)
+# More than a post may take until it is answered.
+LONGEST_POST = timedelta(minutes=1)
 CONSENT_RULES = (Rule.CONSENT_MISSING, Rule.CONSENT_MALFORMED, Rule.CONSENT_REUSED)
 
 # What an erased lead looks like: the columns that say who the person is, and what they hold.
@@ -109,6 +112,8 @@ class Lead(models.Model):
     compliance_blocked_reason = models.TextField(blank=True)
     findings = models.JSONField(default=list, blank=True)
     rules_version = models.CharField(max_length=80, blank=True)
+    # When it was judged on arrival, with its person locked; by it, what came first is known.
+    judged_at = models.DateTimeField("judged", null=True, blank=True)
     # When it first became Approved, whatever became of it since: what caps count.
     approved_at = models.DateTimeField("approved", null=True, blank=True)
     # What its certificate says. Whether the person has opted out since, the suppressions say.
@@ -244,14 +249,18 @@ class Lead(models.Model):
         self.approved_at = None if verdict.holding else self.received_at
         if self.certificate_id:
             self.consent_expires_at = self.received_at + CERTIFICATE_LASTS
-        does_certificate_stand = self.certificate_id and not any(
-            one.rule in CONSENT_RULES for one in verdict.findings
-        )
-        self.sms_consent_status = (
-            self.SmsConsent.OPTED_IN
-            if source.is_sms_consent_covered and does_certificate_stand and self.phone
-            else self.SmsConsent.UNKNOWN
-        )
+        self.sms_consent_status = self.sms_consent_by(verdict, source)
+
+    def sms_consent_by(self, verdict: Verdict, source: Source) -> str:
+        """Return what the certificate says of text messages, judged so; source: contract §4."""
+        doubted = {one.rule.value for one in verdict.findings}
+        for one in verdict.findings:
+            if one.rule == Rule.CHECK_UNAVAILABLE:
+                doubted |= {broken["rule"] for broken in one.evidence["rules"]}
+        does_stand = bool(self.certificate_id) and doubted.isdisjoint(CONSENT_RULES)
+        if source.is_sms_consent_covered and does_stand and self.phone:
+            return self.SmsConsent.OPTED_IN
+        return self.SmsConsent.UNKNOWN
 
     def release(
         self,
@@ -268,20 +277,20 @@ class Lead(models.Model):
         `written_consent` says what proves the person's own consent against a registry. `by`: a
         user, None on the shell. Raises a NotDecided, after which nothing has changed.
         """
-        at = at or now()
+        note, reason, written_consent = text_of(note), reason_of(reason), text_of(written_consent)
         with transaction.atomic():
-            lead, source, facts = self._opened(reason, at)
+            lead, source, facts = self._opened(at)
 
             def is_released(verdict: Verdict) -> bool:
                 kinds = {one.overrule for one in verdict.standing}
                 return Overrule.NO not in kinds and (
-                    Overrule.WITH_CONSENT not in kinds or bool(written_consent.strip())
+                    Overrule.WITH_CONSENT not in kinds or bool(written_consent)
                 )
 
             verdict, _ = decide(
                 facts,
                 source,
-                periods_for(lead, source, at),
+                periods_for(lead, source, facts.judged_at),
                 is_counted=not lead.is_test,
                 is_released=is_released,
             )
@@ -290,10 +299,11 @@ class Lead(models.Model):
                 raise NotReleasable(firm)
             if not is_released(verdict):
                 raise NoWrittenConsent
-            review = lead._reviewed(Review.Decision.RELEASE, by, note, reason, at)
-            review.written_consent = written_consent.strip()
+            review = lead._reviewed(Review.Decision.RELEASE, by, note, reason, facts.judged_at)
+            review.written_consent = written_consent
             review.findings_after = verdict.as_rows()
             review.rules_version_after = version_of(source)
+            lead.sms_consent_status = lead.sms_consent_by(verdict, source)
             lead._decide(review, self.Status.APPROVED, "")
         self.refresh_from_db()
         return review
@@ -303,11 +313,11 @@ class Lead(models.Model):
 
         `by`: a user, None on the shell. Raises a NotDecided, after which nothing has changed.
         """
-        at = at or now()
+        note, reason = text_of(note), reason_of(reason)
         with transaction.atomic():
-            lead, source, facts = self._opened(reason, at)
+            lead, source, facts = self._opened(at)
             verdict, _ = decide(facts, source, (), is_counted=False)
-            review = lead._reviewed(Review.Decision.REJECT, by, note, reason, at)
+            review = lead._reviewed(Review.Decision.REJECT, by, note, reason, facts.judged_at)
             review.findings_after = verdict.as_rows()
             review.rules_version_after = version_of(source)
             lead._decide(review, self.Status.REJECTED, lead.compliance_blocked_reason)
@@ -318,11 +328,14 @@ class Lead(models.Model):
         """Take the last decision back, by the same person within ten minutes.
 
         Returns a row of its own, which names who was shown the lead in between. A cap goes on
-        counting a lead that it counted. Raises NotUndone.
+        counting a lead that it counted. Raises a NotDecided, after which nothing has changed.
         """
-        at = at or now()
+        reason = reason_of(reason)
         with transaction.atomic():
             lead = self._locked()
+            at = at or timezone.now()
+            if lead.erased_at:
+                raise LeadIsErased
             last = lead.reviews.last()
             if last is None or last.decision == Review.Decision.UNDO:
                 raise NotUndone("There is none.")
@@ -346,13 +359,13 @@ class Lead(models.Model):
             {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
             for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
         ]
-        repeats = self.posts.filter(
-            outcome="repeated", received_at__gte=since, received_at__lte=until
-        )
-        shown += [
-            {"who": f"source {one.source}", "how": "repeat", "at": one.received_at.isoformat()}
-            for one in repeats.select_related("source")
-        ]
+        # A repeat is answered some time after it was received.
+        repeats = self.posts.filter(outcome="repeated", received_at__lte=until)
+        for one in repeats.filter(received_at__gte=since - LONGEST_POST).select_related("source"):
+            answered_at = one.received_at + timedelta(microseconds=one.took_us)
+            if answered_at >= since:
+                at = answered_at.isoformat()
+                shown.append({"who": f"source {one.source}", "how": "repeat", "at": at})
         return sorted(shown, key=lambda one: one["at"])
 
     def status_at(self, at: datetime) -> str:
@@ -368,16 +381,18 @@ class Lead(models.Model):
         lock_person(lead)
         return lead
 
-    def _opened(self, reason: str, at: datetime) -> tuple[Lead, Source, Facts]:
+    def _opened(self, at: datetime | None) -> tuple[Lead, Source, Facts]:
         """Return this lead locked and open to a decision, its source, and the facts as of now."""
-        if not reason.strip():
-            raise NoReason
         lead = self._locked()
+        at = at or timezone.now()  # once we have the locks: in the order of events
         if lead.erased_at:
             raise LeadIsErased
         if lead.compliance_status != self.Status.BLOCKED:
             raise AlreadyDecided(lead.compliance_status, lead.reviews.last())
         source = Source.objects.with_settings().get(id=lead.source_id)
+        while not Source.objects.filter(id=source.id, version=source.version).exists():
+            # Between the reading of the source and of its modes: not one of its versions.
+            source = Source.objects.with_settings().get(id=lead.source_id)
         return lead, source, gather(lead, source, at)
 
     def _reviewed(
@@ -390,8 +405,8 @@ class Lead(models.Model):
             decision=decision,
             at=at,
             by=by,
-            note=note.strip(),
-            reason=reason.strip(),
+            note=note,
+            reason=reason,
             status_before=self.compliance_status,
             blocked_reason_before=self.compliance_blocked_reason,
             findings_before=last.findings_after if last else self.findings,
@@ -402,12 +417,12 @@ class Lead(models.Model):
         """Carry a decision out, and keep its row."""
         review.status_after = self.compliance_status = status
         self.compliance_blocked_reason = blocked_reason
-        self.modified_at = review.at
+        self.modified_at = to_millisecond(review.at)
         if status == self.Status.APPROVED and self.approved_at is None:
-            self.approved_at = review.at
+            self.approved_at = self.modified_at
         self.save(
             update_fields=[
-                *("compliance_status", "compliance_blocked_reason"),
+                *("compliance_status", "compliance_blocked_reason", "sms_consent_status"),
                 *("approved_at", "modified_at"),
             ]
         )

@@ -143,6 +143,7 @@ def ascii_digits(text: str) -> str:
 
 DIAL_OUT = re.compile(r"\A[^\w+]*(?:011|00)(?=[^0-9]*[1-9])", re.ASCII)
 PHONE_MAX_LENGTH = 100
+PHONE_MAX_PARSES = 5
 
 
 def phone(raw: str, region: str = "US") -> str:
@@ -154,6 +155,18 @@ def phone(raw: str, region: str = "US") -> str:
     text = DIAL_OUT.sub("+", ascii_digits(without_format_characters(raw)))
     if len(text) > PHONE_MAX_LENGTH:
         raise NotAPhone
+    # One parse takes off one trunk zero, say, and leaves another spelling of the same number: until
+    # it stays the same, for numbers are matched as they are written.
+    for _ in range(PHONE_MAX_PARSES):
+        number = _dialled(text, region)
+        if number == text:
+            return number
+        text = number
+    raise NotAPhone
+
+
+def _dialled(text: str, region: str) -> str:
+    """Return what one parse makes of a number, in E.164; raises NotAPhone."""
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

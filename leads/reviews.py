@@ -13,8 +13,10 @@ from django.db import models
 from django.db.models import Q
 
 from leads.compliance import Finding
+from leads.normalize import CONTROL
 from sources.ids import uuid7
 
+REASON_MAX_LENGTH = 200
 UNDO_MINUTES = 10
 UNDO_WITHIN = timedelta(minutes=UNDO_MINUTES)
 
@@ -28,6 +30,10 @@ class NotDecided(Exception):
 
 class NoReason(NotDecided):
     """A decision needs a reason."""
+
+
+class UnfitText(NotDecided):
+    """A reason has at most 200 characters, and no text holds control characters."""
 
 
 class AlreadyDecided(NotDecided):
@@ -60,6 +66,22 @@ class LeadIsErased(NotDecided):
 
 class NotUndone(NotDecided):
     """This decision cannot be undone."""
+
+
+def text_of(raw: str, max_length: int | None = None) -> str:
+    """Return a text of staff, trimmed; raises UnfitText for what cannot be kept."""
+    text = raw.strip()
+    if CONTROL.search(text) or (max_length is not None and len(text) > max_length):
+        raise UnfitText
+    return text
+
+
+def reason_of(raw: str) -> str:
+    """Return the reason of a decision, trimmed; raises NoReason, or UnfitText."""
+    text = text_of(raw, REASON_MAX_LENGTH)
+    if not text:
+        raise NoReason
+    return text
 
 
 class AppendOnlyQuerySet(models.QuerySet[Any]):
@@ -109,7 +131,7 @@ class Review(AppendOnly):
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
-    reason = models.CharField(max_length=200)
+    reason = models.CharField(max_length=REASON_MAX_LENGTH)
     note = models.TextField(blank=True)  # never leaves the console
     written_consent = models.TextField(blank=True)  # what proves it, against a registry
 

@@ -10,13 +10,20 @@ from sources.models import Source
 
 
 def intake_answer(
-    lead: Lead, source: Source, opted_out_at: datetime | None = None
+    lead: Lead,
+    source: Source,
+    *,
+    opted_out_at: datetime | None = None,
+    is_person_known: bool = True,
 ) -> dict[str, Any]:
     """Return the lead as section 4 of the contract has it: every key, None for the unknown.
 
-    `opted_out_at`: since when a suppression of text messages stands against the person.
+    `opted_out_at`: since when a suppression of text messages stands against the person; not
+    `is_person_known`: nobody can say whether one does.
     """
-    sms_consent = Lead.SmsConsent.OPTED_OUT if opted_out_at else lead.sms_consent_status
+    sms_consent = lead.sms_consent_status if is_person_known else Lead.SmsConsent.UNKNOWN
+    if opted_out_at:
+        sms_consent = Lead.SmsConsent.OPTED_OUT
     is_opted_in = sms_consent == Lead.SmsConsent.OPTED_IN
     return {
         "metadata": {

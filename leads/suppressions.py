@@ -7,7 +7,7 @@ normalised values only, by which leads are matched. Source: contract §6 `suppre
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NoReturn, Self
 from uuid import UUID
 
@@ -18,10 +18,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leads import normalize
-from leads.locks import lock, subjects
 from sources.ids import uuid7
+from sources.locks import lock, subjects
 from sources.models import Business, recorded
 
+# Where the day is later than in UTC, it is one day ahead at most.
+A_DAY_AHEAD = timedelta(days=1)
 NEVER_DELETED = "A suppression is never deleted: release it."
 
 
@@ -38,6 +40,10 @@ class AlreadyReleased(ReleaseRefused):
 
 class NoReason(ReleaseRefused):
     """A suppression is only released with a reason."""
+
+
+class UnfitText(ReleaseRefused):
+    """A text holds control characters."""
 
 
 class NoEvidence(ReleaseRefused):
@@ -257,6 +263,11 @@ class Suppression(models.Model):
             raise ValidationError({"channel": "This channel needs an e-mail address."})
         if self.suppressed_at > self.created_at:
             raise ValidationError({"suppressed_at": "This lies in the future."})
+        if self.listed_on and self.listed_on > self.created_at.date() + A_DAY_AHEAD:
+            raise ValidationError({"listed_on": "This lies in the future."})
+        for name in ("reason", "provenance", "list_name"):
+            if normalize.CONTROL.search(getattr(self, name)):
+                raise ValidationError({name: "This holds control characters."})
         is_registry = self.kind == self.Kind.DNC_REGISTRY
         if is_registry and (self.business_id or not self.list_name or not self.listed_on):
             raise ValidationError(
@@ -282,6 +293,8 @@ class Suppression(models.Model):
         `evidence`: what proves the person's new consent, without which an opt-out or revocation
         does not end. Raises a ReleaseRefused.
         """
+        if normalize.CONTROL.search(reason + evidence):
+            raise UnfitText
         if not reason.strip():
             raise NoReason
         if self.kind in ENDED_BY_CONSENT and not evidence.strip():
@@ -307,7 +320,7 @@ ENDED_BY_CONSENT = (Suppression.Kind.OPT_OUT, Suppression.Kind.REVOCATION)
 class RegistryList(models.Model):
     """One edition of a do-not-call list that was loaded; the newest of each name must be fresh.
 
-    Retired: leads are no more checked against this list.
+    A list whose editions are all retired is no longer in use: its entries block nothing.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -20,6 +20,7 @@ from simple_history.models import HistoricalRecords
 from sources import keys, names
 from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
+from sources.locks import caps_of, lock
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
 
 
@@ -293,7 +294,11 @@ class Source(models.Model):
                     if one.name not in named:
                         setattr(self, one.attname, getattr(before, one.attname))
             if before and self._is_to_be_counted_anew(before):
+                # Once what is being judged by the old ones is stored, to be counted in the new.
+                lock([caps_of(self.id)])
                 self.counters_version = uuid7()
+            elif before:
+                self.counters_version = before.counters_version
             self.version = uuid7()
             self._history_date = timezone.now()  # with the row locked: in the order of the changes
             if named is not None:

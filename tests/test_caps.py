@@ -140,6 +140,20 @@ def test_a_cap_that_was_off_for_a_while_counts_that_too(db: None) -> None:
     assert list(used(source).values()) == [6]
 
 
+def test_an_old_copy_of_a_source_does_not_bring_old_counters_back(db: None) -> None:
+    source = capped(daily_cap=3).source
+    assert statuses(Door(source), range(1)) == ["Approved"]
+    source.daily_cap = None
+    source.save()
+    assert statuses(Door(source), range(1, 5)) == ["Approved"] * 4
+    stale = Source.objects.get(id=source.id)
+    source.daily_cap = 3
+    source.save()
+    stale.daily_cap, stale.name = 3, "New name"
+    stale.save()
+    assert status_of(send(Door(source), 9)) == "Blocked"
+
+
 def test_days_are_counted_anew_when_they_begin_elsewhere(db: None, clock: Any) -> None:
     clock.move_to(datetime(2026, 11, 26, 2, 0, tzinfo=UTC))  # the 25th in Chicago, not in UTC
     door = capped(daily_cap=2)
@@ -242,6 +256,18 @@ def test_each_answer_tells_what_is_left_of_the_caps(db: None, clock: Any) -> Non
         ]
     again = send(door, 0, externalId="x-9")
     assert again.headers["RateLimit"].endswith(f'"monthly-cap";r=98;t={month}')
+
+
+def test_a_repeat_is_told_what_is_left_also_as_the_first_post_of_a_day(
+    db: None, clock: Any
+) -> None:
+    door = capped(daily_cap=5, monthly_cap=9)
+    send(door, 1, externalId="x-1")
+    clock.shift(timedelta(days=1))
+    limits = send(door, 1, externalId="x-1").headers["RateLimit"]
+    assert '"daily-cap";r=5' in limits
+    assert '"monthly-cap";r=8' in limits
+    assert set(used(door.source)) == {"2026-11-25", "2026-11"}  # nothing was begun for it
 
 
 @pytest.mark.parametrize("mode", [Mode.FLAG, Mode.OFF])

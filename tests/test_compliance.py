@@ -174,7 +174,12 @@ def test_each_mode_does_what_it_says(db: None, rule: Rule, mode: Mode) -> None:
         assert response.json()["type"].endswith(f"/problems/{told}")
         assert [one["code"] for one in response.json()["faults"]] == [told]
         assert set(Lead.objects.values_list("id", flat=True)) == before
-        assert Post.objects.latest("id").outcome == told
+        post = Post.objects.latest("id")
+        assert post.outcome == told
+        # what the vendor is not told, staff are
+        assert [one["code"] for one in post.findings or ()] == [rule]
+        source.refresh_from_db()
+        assert post.rules_version == f"{RULES_VERSION}/{source.version}"
         return
     lead = Lead.objects.exclude(id__in=before).get()
     assert (status_of(response) == "Blocked") == (mode == Mode.HOLD)
@@ -251,7 +256,8 @@ def test_findings_are_kept_with_their_evidence_and_the_version_of_the_rules(db: 
     source = make_source(allowed_states=["TX"])
     Door(source).send(state="FL", dateOfBirth="2020-01-01")
     lead = Lead.objects.get()
-    on = lead.received_at.astimezone(ZoneInfo("Pacific/Pago_Pago")).date().isoformat()
+    today = lead.received_at.astimezone(ZoneInfo("Pacific/Pago_Pago")).date()
+    age, on = today.year - 2020, today.isoformat()
     assert lead.findings == [
         {
             "code": "state-not-allowed",
@@ -265,7 +271,7 @@ def test_findings_are_kept_with_their_evidence_and_the_version_of_the_rules(db: 
             "mode": "hold",
             "sentence": "The person is under 18.",
             "overrule": "no",
-            "evidence": {"birth_date": "2020-01-01", "on": on},
+            "evidence": {"age": age, "on": on},
         },
     ]
     source.refresh_from_db()
@@ -398,8 +404,11 @@ def without_suppressions(transactional_db: None) -> Any:
 def test_a_person_who_cannot_be_looked_up_is_held_and_not_lost(
     without_suppressions: None, log_lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    source = make_source(daily_cap=5)
+    source = make_source(daily_cap=5, is_sms_consent_covered=True)
     response = Door(source).send(trustedFormUrl=CERTIFICATE, externalId="x-1")
+    # a certificate of which nobody knows whether it was reused proves nothing
+    assert response.json()["metadata"]["smsConsentStatus"] == "Unknown"
+    assert Lead.objects.get().sms_consent_status == "Unknown"
     assert (status_of(response), codes_of(response)) == ("Blocked", ["check-unavailable"])
     (finding,) = Lead.objects.get().findings
     assert [one["rule"] for one in finding["evidence"]["rules"]] == [
@@ -407,8 +416,32 @@ def test_a_person_who_cannot_be_looked_up_is_held_and_not_lost(
     ]
     again = Door(source).send(trustedFormUrl=CERTIFICATE, externalId="x-1")
     assert again.json()["id"] == response.json()["id"]
+    Lead.objects.update(sms_consent_status="OptedIn")  # as if it had come before the trouble
+    again = Door(source).send(trustedFormUrl=CERTIFICATE, externalId="x-1")
+    assert again.json()["metadata"]["smsConsentStatus"] == "Unknown"
     (line,) = [one for one in log_lines() if one["event"] == "compliance.lookup_failed"][:1]
     assert "5550137" not in str(line)
+
+
+def test_rules_that_could_not_be_run_are_told_in_the_log(
+    door: Door, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    stale_list(door.source)
+    door.send()
+    (line,) = [one for one in log_lines() if one["event"] == "compliance.check_unavailable"]
+    assert line["rules"][0]["why"] == "list too old"
+
+
+def test_evidence_is_without_the_person_who_may_be_erased(door: Door) -> None:
+    url = "https://ping.trustedform.com/?email=ada@example.com&phone=5125550137"
+    door.send(trustedFormUrl=url, dateOfBirth="2015-05-06", phone="512-155-0137")
+    kept = str(Lead.objects.get().findings)
+    assert [one for one in ("2015-05-06", "ada@", "5550137", "1550137") if one in kept] == []
+
+
+def test_what_is_not_seen_does_not_hide_a_product(db: None) -> None:
+    door = Door(make_source(allowed_products=["Solar"], allowed_verticals=["Home"]))
+    assert codes_of(door.send(product="So\u200blar", vertical="\u202eHome")) == []
 
 
 def test_leads_pass_again_once_the_person_can_be_looked_up(door: Door) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import random
+import time
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,9 +11,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from intake import receive
 from leads import caps
 from leads.explain import RulesUnknown, explain, lookups_as_of, side_by_side
-from leads.facts import facts_of, gather
+from leads.facts import facts_of, gather, lock_person
 from leads.models import Lead, RegistryList, now
 from sources.models import Source
 from sources.rules import RULES_VERSION, Mode, Rule
@@ -76,8 +78,8 @@ def test_a_lead_is_judged_again_by_what_was_known_then(db: None) -> None:
     entry.release(None, "They signed again.", "certificate 3f…")
     RegistryList.objects.create(name="National", listed_on=date.today() - timedelta(days=50))
     assert codes(lead) == []
-    assert codes(lead, suppressed_at) == ["consent-reused", "suppressed", "duplicate"]
-    assert codes(lead, timezone.now()) == ["consent-reused", "duplicate", "check-unavailable"]
+    assert codes(lead, suppressed_at) == ["suppressed", "duplicate"]
+    assert codes(lead, timezone.now()) == ["duplicate", "check-unavailable"]
     assert codes(other) == ["consent-reused"]
     assert same.compliance_status == "Approved"
 
@@ -165,9 +167,8 @@ def test_the_present_is_the_same_by_the_fast_look_up_and_by_the_slow_one(db: Non
         lead.approved_at = None  # so that the caps hold for it too
         fast = gather(lead, source, at)
         lead.refresh_from_db()
-        slow = facts_of(
-            lead, source, at, lookups_as_of(lead, source, at), caps.periods_of(source, at)
-        )
+        periods = caps.periods_of(source, at)
+        slow = facts_of(lead, source, at, lookups_as_of(lead, source, at, periods), periods)
         if lead.approved_at:  # the fast one counts the lead itself, which it takes for a new one
             assert [one.used - 1 for one in fast.caps or ()] == [
                 one.used for one in slow.caps or ()
@@ -178,6 +179,31 @@ def test_the_present_is_the_same_by_the_fast_look_up_and_by_the_slow_one(db: Non
         assert fast.entries == slow.entries
         assert fast.editions == slow.editions
         assert fast.reuses == slow.reuses
+
+
+def test_a_lead_that_had_to_wait_is_explained_by_what_was_there_when_it_was_judged(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes between the arrival and the locks counts, on arrival and when explained."""
+    source = make_source(duplicate_scope="business")
+    other = Door(make_source(business=source.business))
+    door = Door(source)
+    door.send(phone="512-555-0100", email=...)  # warm
+
+    def locked_after_others(lead: Lead) -> None:
+        monkeypatch.setattr(receive, "lock_person", lock_person)
+        time.sleep(0.002)
+        other.send()
+        suppress("ada@example.com", source.business)
+        lock_person(lead)
+
+    monkeypatch.setattr(receive, "lock_person", locked_after_others)
+    waiting = lead_of(door.send())
+    first = Lead.objects.get(source=other.source)
+    assert waiting.received_at <= first.received_at
+    assert [one["code"] for one in waiting.findings] == ["suppressed", "duplicate"]
+    assert codes(waiting) == ["suppressed", "duplicate"]
+    assert codes(first) == []
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -200,6 +226,9 @@ def test_the_command_shows_then_and_now_side_by_side(db: None) -> None:
     for wrong in ("nonsense", "01a20841-3c5e-7a19-8f02-4b7d90c1e6aa"):
         with pytest.raises(CommandError, match="No lead has this id"):
             call_command("explain", wrong)
+    for at in ("9999-12-31T23:59", str(timezone.now() + timedelta(minutes=1))):
+        with pytest.raises(CommandError, match="in the future"):
+            call_command("explain", str(lead.id), f"--as-of={at}")
     Lead.objects.update(rules_version="")
     with pytest.raises(CommandError, match="not known"):
         call_command("explain", str(lead.id))

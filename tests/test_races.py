@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
 
+from intake import store
 from leads.caps import CapCounter
 from leads.models import Lead, Review
 from leads.reviews import AlreadyDecided, NotReleasable
@@ -106,6 +107,42 @@ def test_a_cap_counts_releases_and_arrivals_together() -> None:
         assert approved(source) == 5
         refused = [one for one in results if isinstance(one, Exception)]
         assert {type(one) for one in refused} <= {NotReleasable}
+
+
+def test_a_cap_that_is_set_counts_what_is_just_being_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a lead that was judged before and stored after would be missing for the whole day."""
+    source = fast_source()
+    door = Door(source)
+    door.send(phone="512-555-0100", email=..., dateOfBirth="2020-01-01")  # warm, and no lead
+    is_judged, may_write, is_saved = (threading.Event() for _ in range(3))
+    real = store.write
+
+    def held_up(*rows: Any) -> bool:
+        monkeypatch.setattr(store, "write", real)
+        is_judged.set()
+        assert may_write.wait(30)
+        return real(*rows)
+
+    def capping() -> None:
+        assert is_judged.wait(30)
+        mine = Source.objects.get(id=source.id)
+        mine.daily_cap = 1
+        threading.Timer(0.3, may_write.set).start()
+        mine.save()
+        is_saved.set()
+        assert may_write.is_set()  # it had to wait
+
+    def later() -> Any:
+        assert is_saved.wait(30)
+        return door.send(phone="512-555-0102", email=...)
+
+    monkeypatch.setattr(store, "write", held_up)
+    first, saved, second = at_once([post_of(door, 1), capping, later])
+    assert saved is None, saved
+    assert statuses([first]) == {"Approved": 1}
+    assert statuses([second]) == {"Blocked": 1}
 
 
 @pytest.mark.parametrize("by", ["phone", "email"])

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.test import Client
 
-from leads.models import Disclosure, Lead, RegistryList, Review, now
+from leads.models import Disclosure, Lead, RegistryList, Review, now, to_millisecond
 from leads.reviews import (
     AlreadyDecided,
     LeadIsErased,
@@ -16,6 +16,7 @@ from leads.reviews import (
     NotReleasable,
     NotUndone,
     NoWrittenConsent,
+    UnfitText,
 )
 from sources.models import Source
 from sources.rules import RULES_VERSION, Mode, Rule
@@ -59,7 +60,7 @@ def test_a_release_lets_the_lead_be_contacted_and_is_kept(ben: Any) -> None:
     source = lead.source
     review = lead.release(ben, "Called them: it is a good lead.", "Looked at the page")
     assert (lead.compliance_status, lead.compliance_blocked_reason) == ("Approved", "")
-    assert lead.approved_at == lead.modified_at == review.at
+    assert lead.approved_at == lead.modified_at == to_millisecond(review.at)
     row = Review.objects.get()
     assert (row.lead, row.by, row.decision) == (lead, ben, "release")
     assert (row.reason, row.note) == ("Looked at the page", "Called them: it is a good lead.")
@@ -177,7 +178,7 @@ def test_a_release_shows_what_changed_since_the_arrival(ben: Any) -> None:
     review = lead.release(ben, "", "Looked at it")
     assert review.changes == {
         "gone": ["source-not-approved"],
-        "new": ["state-not-allowed", "consent-reused"],
+        "new": ["state-not-allowed"],
         "same": [],
     }
     assert review.rules_version_before != review.rules_version_after
@@ -213,7 +214,7 @@ def test_a_rejection_confirms_the_block_and_is_kept(ben: Any) -> None:
     review = lead.reject(ben, "Bad wording on the page.", "Source not fit")
     assert lead.compliance_status == "Rejected"
     assert lead.compliance_blocked_reason == "The source has not passed compliance review."
-    assert (lead.approved_at, lead.modified_at) == (None, review.at)
+    assert (lead.approved_at, lead.modified_at) == (None, to_millisecond(review.at))
     assert (review.decision, review.status_after) == ("reject", "Rejected")
     metadata = door.send(externalId="x-1").json()["metadata"]
     assert metadata["complianceStatus"] == "Rejected"
@@ -253,6 +254,43 @@ def test_the_second_of_two_reviewers_is_told_who_decided(
     assert refused.value.review == Review.objects.get()
 
 
+@pytest.mark.parametrize(
+    ("note", "reason"), [("", "x" * 201), ("a\x00b", "Looked at it"), ("", "a\x00b")]
+)
+def test_a_text_that_cannot_be_kept_is_refused_alike_on_both_databases(
+    ben: Any, note: str, reason: str
+) -> None:
+    lead = unapproved()
+    for verb in ("release", "reject"):
+        with pytest.raises(UnfitText):
+            getattr(lead, verb)(ben, note, reason)
+    with pytest.raises(UnfitText):
+        lead.release(ben, "", "Looked at it", written_consent="a\x00b")
+    lead.release(ben, "Two\nlines", "x" * 200)
+    with pytest.raises(NoReason):
+        lead.undo(ben, " ")
+
+
+def test_a_certificate_is_not_reused_because_of_what_came_later(ben: Any) -> None:
+    source = make_source(is_approved=False)
+    first = held(source, trustedFormUrl=CERTIFICATE)
+    later = held(source, trustedFormUrl=CERTIFICATE, phone="512-555-0199", email=...)
+    assert codes(later.findings) == ["source-not-approved", "consent-reused"]
+    assert codes(first.release(ben, "", "First").findings_after) == ["source-not-approved"]
+    after = codes(later.release(ben, "", "Husband and wife").findings_after)
+    assert after == ["source-not-approved", "consent-reused"]
+
+
+def test_a_release_says_anew_what_the_certificate_proves(ben: Any) -> None:
+    source = make_source(is_approved=False)
+    lead = held(source, trustedFormUrl=CERTIFICATE)
+    assert lead.sms_consent_status == "Unknown"
+    source.is_sms_consent_covered = True
+    source.save()
+    lead.release(ben, "", "The wording covers it")
+    assert lead.sms_consent_status == "OptedIn"
+
+
 def test_an_approved_lead_is_not_up_for_decision(door: Door, ben: Any) -> None:
     door.send()
     for verb in ("release", "reject"):
@@ -266,6 +304,11 @@ def test_an_erased_lead_is_not_up_for_decision(ben: Any) -> None:
     for verb in ("release", "reject"):
         with pytest.raises(LeadIsErased):
             getattr(lead, verb)(ben, "", "Looked at it")
+    released = unapproved()
+    released.release(ben, "", "Looked at it")
+    make_tombstone(released)
+    with pytest.raises(LeadIsErased):
+        released.undo(ben)
 
 
 def test_decisions_are_only_ever_added(ben: Any) -> None:

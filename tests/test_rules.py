@@ -275,7 +275,7 @@ def test_what_rests_on_other_peoples_data_has_fixed_sentences_and_names_the_same
     ("rule", "evidence"),
     [
         (Rule.STATE_NOT_ALLOWED, {"state": "CA", "allowed": ["ny"]}),
-        (Rule.CONSENT_MALFORMED, {"url": "x"}),
+        (Rule.CONSENT_MALFORMED, {}),
         (
             Rule.SUPPRESSED,
             {
@@ -318,7 +318,7 @@ def test_what_rests_on_other_peoples_data_has_fixed_sentences_and_names_the_same
                 ]
             },
         ),
-        (Rule.UNDERAGE, {"birth_date": "2020-01-01", "on": "2026-11-23"}),
+        (Rule.UNDERAGE, {"age": 6, "on": "2026-11-23"}),
         (Rule.STATE_MISMATCH, {"state": "CA", "zip": "787", "states_of_zip": ["TX"]}),
         (Rule.OVER_CAP, {"caps": [{"cap": "daily", "period": "2026-11", "limit": 1, "used": 1}]}),
     ],
@@ -422,3 +422,11 @@ def test_who_has_opted_out_of_text_messages(entries: tuple[Entry, ...], is_out: 
 def test_the_first_of_several_opt_outs_counts() -> None:
     later = replace(entry(channel="sms"), since=NOW)
     assert replace(CLEAN, entries=(later, entry())).opted_out_at == NOW - timedelta(days=9)
+
+
+def test_facts_of_a_moment_later_have_the_cap_used_up_or_used_once_more() -> None:
+    facts = replace(CLEAN, caps=caps(("daily", 5, 3), ("monthly", 9, 4)))
+    full = facts.with_cap_used_up("daily")
+    assert [one.used for one in full.caps or ()] == [5, 4]
+    assert found(full) == [Rule.OVER_CAP]
+    assert [one.used for one in facts.with_one_more_approved().caps or ()] == [4, 5]

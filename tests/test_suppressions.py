@@ -4,6 +4,7 @@ import io
 from datetime import date, timedelta
 from typing import Any
 
+import phonenumbers
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from leads import normalize
 from leads.models import Lead, RegistryList, Suppression
-from leads.suppressions import AlreadyReleased, NoEvidence, NoReason
+from leads.suppressions import AlreadyReleased, NoEvidence, NoReason, UnfitText
 from sources.models import Source
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source, suppress
@@ -105,6 +106,18 @@ def test_text_messages_are_opted_out_of_while_the_suppression_stands(db: None) -
         assert response.json()["metadata"]["smsOptedOut"] is False
 
 
+def test_a_repeat_tells_of_the_first_leads_person_only(source: Source) -> None:
+    """Else a repeat could be used to ask about anybody."""
+    door = Door(source)
+    first = door.send(externalId="x-1", email=...)
+    suppress(EMAIL, source.business)
+    again = door.send(externalId="x-1")
+    assert again.json()["id"] == first.json()["id"]
+    assert again.json()["metadata"]["smsConsentStatus"] == "Unknown"
+    suppress(PHONE, source.business)
+    assert door.send(externalId="x-1").json()["metadata"]["smsConsentStatus"] == "OptedOut"
+
+
 @pytest.mark.parametrize("channel", ["voice", "email"])
 def test_other_channels_are_no_opt_out_from_text_messages(source: Source, channel: str) -> None:
     suppress(PHONE, source.business, email=EMAIL, channel=channel)
@@ -147,6 +160,14 @@ def test_the_same_entry_twice_is_one(source: Source) -> None:
         {"kind": "dnc-registry"},
         {"kind": "dnc-registry", "business": None},
         {"kind": "dnc-registry", "business": None, "list_name": "National"},
+        {
+            "kind": "dnc-registry",
+            "business": None,
+            "list_name": "National",
+            "listed_on": date.today() + timedelta(days=3),
+        },
+        {"reason": "a\x00b"},
+        {"provenance": "a\x00b"},
     ],
 )
 def test_an_entry_that_cannot_be_is_refused(source: Source, wrong: dict[str, Any]) -> None:
@@ -220,6 +241,21 @@ def test_an_opt_out_ends_by_new_consent_only_and_all_else_by_a_reason(
     assert kept.released_at
 
 
+def test_a_text_that_cannot_be_kept_ends_no_entry(source: Source) -> None:
+    entry = suppress(PHONE, source.business)
+    for reason, evidence in (("a\x00b", CONSENTED), ("Signed.", "a\x00b")):
+        with pytest.raises(UnfitText):
+            entry.release(None, reason, evidence)
+    assert status_of(Door(source).send()) == "Blocked"
+
+
+def test_entries_of_a_list_that_is_no_longer_used_block_nothing(source: Source) -> None:
+    suppress(PHONE, kind="dnc-registry", list_name="Texas")
+    assert status_of(Door(source).send()) == "Blocked"
+    RegistryList.objects.update(retired_at=timezone.now())
+    assert status_of(Door(source).send()) == "Approved"
+
+
 def test_an_entry_is_never_deleted(source: Source) -> None:
     entry = suppress(PHONE, source.business)
     with pytest.raises(TypeError):
@@ -275,6 +311,21 @@ def test_the_commands_take_both_values_kind_channel_time_and_id(source: Source) 
     with pytest.raises(CommandError, match="Nothing stands"):
         run("unsuppress", EMAIL, "--reason", "x", "--kind", "opt-out")
     assert str(entry.id) in run("unsuppress", str(entry.id), "--reason", "Settled.")
+
+
+def test_a_businesss_release_leaves_the_registries_alone(source: Source) -> None:
+    suppress(PHONE, source.business)
+    listed = suppress(PHONE, kind="dnc-registry")
+    said = run("unsuppress", PHONE, "--reason", "Signed.", "--evidence", CONSENTED)
+    assert "dnc-registry" not in said
+    assert status_of(Door(make_source()).send()) == "Blocked"
+    with pytest.raises(CommandError, match="Nothing stands"):
+        run("unsuppress", PHONE, "--reason", "Signed.", "--business", source.business.name)
+    run("unsuppress", PHONE, "--reason", "Off the list.", "--kind", "dnc-registry")
+    listed.refresh_from_db()
+    assert listed.released_at
+    with pytest.raises(CommandError, match="phone number"):
+        run("unsuppress", str(listed.id), PHONE, "--reason", "x")
 
 
 def test_the_command_puts_a_person_on_a_registry(source: Source) -> None:
@@ -505,6 +556,25 @@ def test_no_spelling_of_a_suppressed_phone_is_approved(suppressed_door: Door) ->
         expected = "suppressed" if lead.phone == PHONE else "phone-invalid"
         assert expected in [one["code"] for one in lead.findings], lead.phone
     assert Lead.objects.filter(phone=PHONE).count() >= 200
+
+
+def test_each_number_is_written_in_one_way_only(suppressed_door: Door) -> None:
+    """A second trunk zero, say, is taken off as well: else what is stored would be no match."""
+    for zeros in ("", "0", "00", "000", "0000"):
+        suppress("+61 412 345 678", suppressed_door.source.business)
+        response = suppressed_door.send(phone=f"+61 {zeros} 412 345 678", email=...)
+        assert response.status_code == 400 or status_of(response) == "Blocked", zeros
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        if example is None:
+            continue
+        country, national = example.country_code, str(example.national_number)
+        for prefix in ("", "0", "00", "1", "8", "06", "01", "(0)"):
+            try:
+                number = normalize.phone(f"+{country} {prefix}{national}")
+            except normalize.Unacceptable:
+                continue
+            assert normalize.phone(number) == number, (region, prefix)
 
 
 def test_no_spelling_of_a_suppressed_email_is_approved(suppressed_door: Door) -> None:

@@ -232,6 +232,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="lead",
+            name="judged_at",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="judged"),
+        ),
+        migrations.AddField(
+            model_name="lead",
             name="approved_at",
             field=models.DateTimeField(blank=True, null=True, verbose_name="approved"),
         ),

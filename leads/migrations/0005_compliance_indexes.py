@@ -1,4 +1,4 @@
-"""When leads were approved and their certificates lapse; the indexes of the compliance rules."""
+"""When leads were judged and approved and their certificates lapse; the indexes of the compliance rules."""
 
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ def fill_times(apps, schema_editor):
     fill(
         schema_editor,
         apps.get_model("leads", "Lead"),
+        judged_at=F("received_at"),
         approved_at=Case(When(compliance_status="Approved", then=F("received_at"))),
         consent_expires_at=Case(
             When(~Q(certificate_id=""), then=F("received_at") + Value(timedelta(hours=72)))

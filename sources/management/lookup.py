@@ -18,11 +18,12 @@ class ClearCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except ValidationError as error:
+            fields = error.message_dict if hasattr(error, "error_dict") else {}
             told = [
                 f"{field}: {' '.join(sentences)}" if field != "__all__" else " ".join(sentences)
-                for field, sentences in error.message_dict.items()
+                for field, sentences in fields.items()
             ]
-            raise CommandError("; ".join(told)) from None
+            raise CommandError("; ".join(told or error.messages)) from None
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
                 f"The database is not ready (has manage.py migrate been run?): {error}"

@@ -28,8 +28,11 @@ class Command(ClearCommand):
         lead = rows.first() if rows is not None else None
         if lead is None:
             raise CommandError("No lead has this id.")
+        at = options["as_of"] or timezone.now()
+        if at > timezone.now():
+            raise CommandError("This lies in the future.")
         try:
-            then, now = explain(lead), explain(lead, options["as_of"] or timezone.now())
+            then, now = explain(lead), explain(lead, at)
         except RulesUnknown as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{lead.compliance_status}. {lead.compliance_blocked_reason}".strip())

@@ -15,7 +15,8 @@ from sources.management.lookup import ClearCommand, business_by, is_uuid
 class Command(ClearCommand):
     help = (
         "Release what stands against a phone, an e-mail or both, or one entry by its id. An "
-        "opt-out or revocation ends only by the person's new consent: say what proves it."
+        "opt-out or revocation ends only by the person's new consent: say what proves it. Entries "
+        "of registries, which are everyone's, only with --kind dnc-registry or by their id."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,13 +29,14 @@ class Command(ClearCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = Suppression.objects.active()
-        if is_uuid(options["values"][0]):
+        if all(map(is_uuid, options["values"])):
             rows = rows.filter(id__in=options["values"])
         else:
             person = person_of(options["values"])
             email_key = normalize.email_key(person.get("email", ""))
             rows = rows.naming(person.get("phone", ""), email_key)
-            rows = rows.in_force_for(business_by(options["business"]))
+            is_registry = options["kind"] == Suppression.Kind.DNC_REGISTRY
+            rows = rows.filter(business=None if is_registry else business_by(options["business"]))
         for name in ("kind", "channel"):
             if options[name]:
                 rows = rows.filter(**{name: options[name]})
