@@ -28,8 +28,8 @@ from intake.reading import Reading, read
 from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
 from leads.caps import Left, Period, approved_in, periods_of
-from leads.compliance import Finding, Verdict, joined, opted_out_at
-from leads.facts import Lookups, decide, facts_of, lock_person
+from leads.facts import Lookups, decide, entries_of, facts_of, lock_person
+from leads.findings import Finding, Verdict, joined, opted_out_at
 from leads.models import Lead, Suppression, version_of
 from sources.ids import uuid7
 from sources.keys import blank
@@ -400,7 +400,8 @@ def opted_out_since(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
     if (first.phone, first.email_key) == (lead.phone, lead.email_key):
         return opted_out_at(found.entries)
     rows = Suppression.objects.active().in_force_for(first.business_id)
-    return rows.matching(first.phone, first.email_key).opted_out_at()
+    rows = rows.matching(first.phone, first.email_key)
+    return opted_out_at(entries_of(rows, first.phone))
 
 
 def refusal(verdict: Verdict, reading: Reading, source: Source) -> Rejected:

@@ -1,8 +1,8 @@
 """The SQL of a post: what is counted and read before deciding, and the rows written after.
 
-With `leads/facts.py`, to whose look-ups on the person it joins its own, the only hand-written SQL
-on the path of a post; the names of tables and columns are the ORM's. Source: DECISIONS, Intake 3
-and 4.
+It joins its own look-ups to those of `leads/facts.py` on the person; with that file and the locks
+of `sources/locks.py`, the hand-written SQL on the path of a post. Names are the ORM's. Source:
+DECISIONS, Intake 3 and 4.
 """
 
 import re
@@ -20,7 +20,7 @@ from leads.caps import Period
 from leads.facts import FAILED, Lookups, arm, arms, lookups_of, parameters, rows_of
 from leads.models import Lead
 from sources.models import Source, SourceKey, Tag
-from sources.sql import as_parameter, column, quoted
+from sources.sql import as_parameter, column, quoted, table
 
 LENGTH = re.compile(r"\(.*\)")
 WINDOW_MS = 60_000
@@ -44,13 +44,13 @@ class State:
 
 @cache
 def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
-    """Return the statement behind `gather`."""
+    """Return the statement behind `gather`, for the kind of database that `vendor` names."""
 
     def lead_by(what: str, name: str) -> str:
         # "not empty" in the words of the index, for which it would not be used otherwise
         return arm(
             what,
-            f"""FROM {quoted(Lead._meta.db_table)}
+            f"""FROM {table(Lead)}
             WHERE {column(Lead, "source")} = %(source)s
               AND {column(Lead, name)} = %({name})s AND NOT ({column(Lead, name)} = '')
               AND {column(Lead, "is_test")} = %(is_test)s""",
@@ -59,8 +59,8 @@ def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
 
     key = arm(
         "key",
-        f"""FROM {quoted(SourceKey._meta.db_table)}
-        JOIN {quoted(Source._meta.db_table)}
+        f"""FROM {table(SourceKey)}
+        JOIN {table(Source)}
           ON {column(Source, "id")} = {column(SourceKey, "source")}
         WHERE {column(SourceKey, "id")} = %(key)s""",
         id=column(Source, "version"),
@@ -123,7 +123,7 @@ def insert(model: type[models.Model], values: str) -> str:
     is_cast = connection.vendor != "sqlite"
     casts = [f"::{LENGTH.sub('', str(one.db_type(connection)))}" for one in fields]
     marks = ", ".join(f"%s{cast if is_cast else ''}" for cast in casts)
-    return f"INSERT INTO {quoted(model._meta.db_table)} ({names}) {values.format(marks)}"
+    return f"INSERT INTO {table(model)} ({names}) {values.format(marks)}"
 
 
 @cache
@@ -163,15 +163,15 @@ def write(lead: Lead, post: Post) -> bool:
 def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
     """Put tags on a new lead, those that still are there: one may be deleted at any time."""
     link = Lead.tags.through
-    tag_ids = [Tag._meta.pk.get_db_prep_value(tag.id, connection) for tag in tags]
+    tag_ids = [as_parameter(Tag._meta.pk, tag.id) for tag in tags]
     lock = "" if connection.vendor == "sqlite" else "FOR KEY SHARE"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {quoted(link._meta.db_table)} ({quoted('lead_id')}, {quoted('tag_id')}) "
+            f"INSERT INTO {table(link)} ({quoted('lead_id')}, {quoted('tag_id')}) "
             f"SELECT {'%s' if not lock else '%s::uuid'}, {column(Tag, 'id')} "
-            f"FROM {quoted(Tag._meta.db_table)} "
+            f"FROM {table(Tag)} "
             f"WHERE {column(Tag, 'id')} IN ({', '.join('%s' for _ in tag_ids)}) {lock}",
-            [Lead._meta.pk.get_db_prep_value(lead.id, connection), *tag_ids],
+            [as_parameter(Lead._meta.pk, lead.id), *tag_ids],
         )
 
 
@@ -182,21 +182,21 @@ def use_sql(vendor: str) -> tuple[str, str]:
     The counting one changes nothing, and returns no row, when the window is used up. The clock is
     the database's, so that several machines agree.
     """
-    table = quoted(RateWindow._meta.db_table)
+    windows = table(RateWindow)
     subject, started, used = (quoted(one) for one in ("subject", "started_ms", "used"))
     now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     if vendor == "sqlite":
         now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
     # A window that began in the future was begun before the clock was set back.
-    is_over = f"({table}.{started} NOT BETWEEN {now} - {WINDOW_MS} + 1 AND {now} + {WINDOW_MS})"
+    is_over = f"({windows}.{started} NOT BETWEEN {now} - {WINDOW_MS} + 1 AND {now} + {WINDOW_MS})"
     counting = f"""
-        INSERT INTO {table} ({subject}, {started}, {used}) VALUES (%s, {now}, 1)
+        INSERT INTO {windows} ({subject}, {started}, {used}) VALUES (%s, {now}, 1)
         ON CONFLICT ({subject}) DO UPDATE SET
-            {used} = CASE WHEN {is_over} THEN 1 ELSE {table}.{used} + 1 END,
-            {started} = CASE WHEN {is_over} THEN excluded.{started} ELSE {table}.{started} END
-        WHERE {is_over} OR {table}.{used} < %s
+            {used} = CASE WHEN {is_over} THEN 1 ELSE {windows}.{used} + 1 END,
+            {started} = CASE WHEN {is_over} THEN excluded.{started} ELSE {windows}.{started} END
+        WHERE {is_over} OR {windows}.{used} < %s
         RETURNING {used}, {started} + {WINDOW_MS} - {now}"""
-    looking = f"SELECT {started} + {WINDOW_MS} - {now} FROM {table} WHERE {subject} = %s"
+    looking = f"SELECT {started} + {WINDOW_MS} - {now} FROM {windows} WHERE {subject} = %s"
     return counting, looking
 
 
@@ -219,7 +219,7 @@ def use(subject: str, limit: int) -> tuple[int | None, int]:
 @cache
 def add_refusals_sql(vendor: str, is_of_source: bool) -> str:
     """Return the statement behind `add_refusals`, for a count of a source or of an address."""
-    table = quoted(RefusalCount._meta.db_table)
+    counts = table(RefusalCount)
     count, minute, code, source, address = (
         quoted(RefusalCount._meta.get_field(name).column)  # type: ignore[union-attr]
         for name in ("count", "minute", "code", "source", "address")
@@ -229,7 +229,7 @@ def add_refusals_sql(vendor: str, is_of_source: bool) -> str:
     return (
         f"{insert(RefusalCount, 'VALUES ({})')} "
         f"ON CONFLICT ({one}) WHERE {source} IS {condition} "
-        f"DO UPDATE SET {count} = {table}.{count} + excluded.{count}"
+        f"DO UPDATE SET {count} = {counts}.{count} + excluded.{count}"
     )
 
 

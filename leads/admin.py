@@ -1,4 +1,4 @@
-"""Staff look at what happened: read-only, without personal data until that can be revealed."""
+"""Staff look at what happened: read-only, and nothing of the person but what staff wrote."""
 
 from functools import cached_property
 from typing import Any

@@ -13,8 +13,9 @@ from django.db.models import Max, Q, QuerySet
 
 from leads import caps
 from leads.caps import Period
-from leads.compliance import Edition, Entry, Finding, Known, Reuse, Verdict, judge
-from leads.facts import KEYS, POSTED, Lookups, facts_of, in_use
+from leads.compliance import judge
+from leads.facts import KEYS, POSTED, Lookups, entries_of, facts_of, in_use
+from leads.findings import Edition, Entry, Finding, Known, Reuse, Verdict
 from leads.models import Lead, RegistryList, Suppression, version_of
 from sources.models import Source
 from sources.rules import Mode, Rule
@@ -47,7 +48,7 @@ def explain(lead: Lead, as_of: datetime | None = None) -> Explanation:
     Raises RulesUnknown.
     """
     if as_of is None:
-        source = Source.objects.of_version(lead.rules_version.partition("/")[2] or None)
+        source = Source.objects.of_version(lead.rules_version.partition("/")[2])
     else:
         source = Source.objects.as_of(lead.source_id, as_of)
     if source is None:
@@ -117,25 +118,9 @@ def _known(lead: Lead, source: Source, people: QuerySet[Lead], at: datetime) -> 
     return tuple(found.values())
 
 
-def _entries(lead: Lead, source: Source, at: datetime) -> tuple[Entry, ...]:
-    rows = (
-        Suppression.objects.active_at(at)
-        .in_force_for(source.business)
-        .matching(lead.phone, lead.email_key)
-        .order_by("suppressed_at", "id")
-    )
-    return tuple(
-        Entry(
-            str(one.id),
-            one.kind,
-            one.channel,
-            one.suppressed_at,
-            "phone" if one.reaches_phone(lead.phone) else "email",
-            one.kind == Suppression.Kind.DNC_REGISTRY,
-            one.list_name,
-        )
-        for one in rows
-    )
+def _entries(lead: Lead, source: Source, at: datetime) -> list[Entry]:
+    rows = Suppression.objects.active_at(at).in_force_for(source.business)
+    return entries_of(rows.matching(lead.phone, lead.email_key), lead.phone)
 
 
 def _editions(at: datetime) -> tuple[Edition, ...]:

@@ -1,7 +1,7 @@
 """Gathers what the compliance rules judge by, under the locks on the person.
 
-Intake, release and all else that judges use `lock_person`, `gather` and `decide`, in this order
-and in one transaction. The SQL of the look-ups is here; `arms` lets intake look up more with them.
+Whoever judges uses `lock_person`, a look-up, `facts_of` and `decide`, in this order and in one
+transaction: a review by `gather`, intake by a statement of its own into which it joins the `arms`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,11 +19,11 @@ from django.db import connection, models
 
 from leads import caps, normalize
 from leads.caps import CapCounter, Period
-from leads.compliance import Cap, Edition, Entry, Facts, Known, Reuse, Verdict, judge
+from leads.compliance import judge
+from leads.findings import Cap, Edition, Entry, Facts, Known, Reuse, Verdict
 from leads.suppressions import EMAIL_CHANNELS, PHONE_CHANNELS, RegistryList, Suppression
 from sources.locks import caps_of, lock, subjects
 from sources.models import Source
-from sources.rules import Mode, Rule
 from sources.sql import as_field, as_parameter, column, table
 
 if TYPE_CHECKING:
@@ -78,94 +78,108 @@ def _is_typed() -> bool:
     return connection.vendor == "postgresql"
 
 
-@cache
-def arms(vendor: str, lead: type[models.Model]) -> tuple[str, ...]:
-    """Return the look-ups on a person as SELECTs to be joined by UNION ALL.
+def is_person(model: type[models.Model], match: str) -> str:
+    """Return the condition that a row names the person, in the words of the partial index."""
+    key = column(model, KEYS[match])
+    return f"{key} = %({match})s AND NOT ({key} = '')"
 
-    Each condition names the one of the partial index that it is to use, which a parameter would
-    not tell. `parameters` has the values.
-    """
 
-    def is_person(model: type[models.Model], match: str) -> str:
-        key = column(model, KEYS[match])
-        return f"{key} = %({match})s AND NOT ({key} = '')"
+def known_arm(lead_model: type[models.Model], match: str) -> str:
+    """Return the look-up of the newest approved lead of the same person in scope."""
+    one = partial(column, lead_model)
+    return arm(
+        f"known-{match}",
+        f"""FROM {table(lead_model)}
+        WHERE {one("business")} = %(business)s AND {is_person(lead_model, match)}
+          AND {one("compliance_status")} = 'Approved'
+          AND NOT {one("is_test")} AND {one("erased_at")} IS NULL AND {one("id")} <> %(lead)s
+          AND ({one("source")} = %(source)s OR %(is_any_source)s)
+        ORDER BY {one("received_at")} DESC LIMIT 1""",
+        id=one("id"),
+        other=one("source"),
+        at=one("received_at"),
+    )
 
-    def known(match: str) -> str:
-        return arm(
-            f"known-{match}",
-            f"""FROM {table(lead)}
-            WHERE {column(lead, "business")} = %(business)s AND {is_person(lead, match)}
-              AND {column(lead, "compliance_status")} = 'Approved'
-              AND NOT {column(lead, "is_test")} AND {column(lead, "erased_at")} IS NULL
-              AND {column(lead, "id")} <> %(lead)s
-              AND ({column(lead, "source")} = %(source)s OR %(is_any_source)s)
-            ORDER BY {column(lead, "received_at")} DESC LIMIT 1""",
-            id=column(lead, "id"),
-            other=column(lead, "source"),
-            at=column(lead, "received_at"),
-        )
 
-    def suppressed(match: str, channels: Iterable[str]) -> str:
-        named = ", ".join(f"'{one}'" for one in channels)
-        return arm(
-            f"suppressed-{match}",
-            f"""FROM {table(Suppression)}
-            WHERE {is_person(Suppression, match)}
-              AND {column(Suppression, "channel")} IN ({named})
-              AND {column(Suppression, "released_at")} IS NULL
-              AND ({column(Suppression, "business")} = %(business)s
-                   OR {column(Suppression, "business")} IS NULL)""",
-            id=column(Suppression, "id"),
-            at=column(Suppression, "suppressed_at"),
-            word=column(Suppression, "kind"),
-            more=column(Suppression, "channel"),
-            name=column(Suppression, "list_name"),
-        )
+def suppressed_arm(match: str, channels: Iterable[str]) -> str:
+    """Return the look-up of the suppressions that stand against the person."""
+    one = partial(column, Suppression)
+    named = ", ".join(f"'{channel}'" for channel in channels)
+    return arm(
+        f"suppressed-{match}",
+        f"""FROM {table(Suppression)}
+        WHERE {is_person(Suppression, match)} AND {one("channel")} IN ({named})
+          AND {one("released_at")} IS NULL
+          AND ({one("business")} = %(business)s OR {one("business")} IS NULL)""",
+        id=one("id"),
+        at=one("suppressed_at"),
+        word=one("kind"),
+        more=one("channel"),
+        name=one("list_name"),
+    )
 
+
+def reused_arm(lead_model: type[models.Model]) -> str:
+    """Return the look-up of the first lead that came before with the certificate, for another."""
+    one = partial(column, lead_model)
     differs = {
-        match: f"({column(lead, posted)} <> %({match})s"
-        f" AND NOT ({column(lead, posted)} = '') AND NOT (%({match})s = ''))"
+        match: f"({one(posted)} <> %({match})s"
+        f" AND NOT ({one(posted)} = '') AND NOT (%({match})s = ''))"
         for match, posted in POSTED.items()
     }
-    reused = arm(
+    return arm(
         "reused",
-        f"""FROM {table(lead)}
-        WHERE {column(lead, "business")} = %(business)s
-          AND {column(lead, "certificate_id")} = %(certificate)s
-          AND NOT ({column(lead, "certificate_id")} = '')
-          AND NOT {column(lead, "is_test")} AND {column(lead, "id")} <> %(lead)s
-          AND {column(lead, "judged_at")} < %(judged_at)s
+        f"""FROM {table(lead_model)}
+        WHERE {one("business")} = %(business)s AND {one("certificate_id")} = %(certificate)s
+          AND NOT ({one("certificate_id")} = '')
+          AND NOT {one("is_test")} AND {one("id")} <> %(lead)s
+          AND {one("judged_at")} < %(judged_at)s
           AND ({differs["phone"]} OR {differs["email"]})
-        ORDER BY {column(lead, "received_at")} LIMIT 1""",
-        id=column(lead, "id"),
+        ORDER BY {one("received_at")} LIMIT 1""",
+        id=one("id"),
         word=f"CASE WHEN {differs['phone']} THEN 'phone' ELSE '' END",
         more=f"CASE WHEN {differs['email']} THEN 'email' ELSE '' END",
     )
-    newest = f"max({column(RegistryList, 'listed_on')})"
-    editions = arm(
+
+
+def editions_arm() -> str:
+    """Return the look-up of the newest edition of each registry's list in use."""
+    one = partial(column, RegistryList)
+    return arm(
         "edition",
-        f"""FROM {table(RegistryList)} WHERE {column(RegistryList, "retired_at")} IS NULL
-        GROUP BY {column(RegistryList, "name")}""",
-        name=column(RegistryList, "name"),
-        word=newest,
+        f"""FROM {table(RegistryList)} WHERE {one("retired_at")} IS NULL GROUP BY {one("name")}""",
+        name=one("name"),
+        word=f"max({one('listed_on')})",
     )
-    used = arm(
+
+
+def used_arm() -> str:
+    """Return the look-up of the counters of the source's caps."""
+    one = partial(column, CapCounter)
+    return arm(
         "used",
         f"""FROM {table(CapCounter)}
-        WHERE {column(CapCounter, "source")} = %(source)s
-          AND {column(CapCounter, "version")} = %(counters_version)s
-          AND {column(CapCounter, "period")} IN (%(day)s, %(month)s)""",
-        word=column(CapCounter, "period"),
-        number=column(CapCounter, "used"),
+        WHERE {one("source")} = %(source)s AND {one("version")} = %(counters_version)s
+          AND {one("period")} IN (%(day)s, %(month)s)""",
+        word=one("period"),
+        number=one("used"),
     )
+
+
+@cache
+def arms(vendor: str, lead_model: type[models.Model]) -> tuple[str, ...]:
+    """Return the look-ups on a person as SELECTs to be joined by UNION ALL.
+
+    Made once for each kind of database, which `vendor` names. `parameters` has the values.
+    """
     return (
-        known("phone"),
-        known("email"),
-        suppressed("phone", PHONE_CHANNELS),
-        suppressed("email", EMAIL_CHANNELS),
-        reused,
-        editions,
-        used,
+        known_arm(lead_model, "phone"),
+        known_arm(lead_model, "email"),
+        suppressed_arm("phone", PHONE_CHANNELS),
+        suppressed_arm("email", EMAIL_CHANNELS),
+        reused_arm(lead_model),
+        editions_arm(),
+        used_arm(),
     )
 
 
@@ -193,9 +207,9 @@ def parameters(lead: Lead, source: Source, periods: Iterable[Period]) -> dict[st
     }
 
 
-def rows_of(cursor: Any, lead: type[models.Model]) -> Iterator[Row]:
+def rows_of(cursor: Any, lead_model: type[models.Model]) -> Iterator[Row]:
     """Yield what a UNION ALL of arms found, its values as Python has them."""
-    ids, times = lead._meta.pk, lead._meta.get_field("received_at")
+    ids, times = lead_model._meta.pk, lead_model._meta.get_field("received_at")
     convert: tuple[Callable[[Any], Any], ...] = (
         *(str, lambda one: as_field(ids, one), lambda one: as_field(ids, one)),
         *(lambda one: as_field(times, one), lambda one: as_field(times, one)),
@@ -208,7 +222,7 @@ def rows_of(cursor: Any, lead: type[models.Model]) -> Iterator[Row]:
 # --- the facts of a lead ------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Lookups:
     """What other rows say of a lead; None is what could not be looked up.
 
@@ -244,14 +258,14 @@ def gather(lead: Lead, source: Source, at: datetime) -> Facts:
 
     For the present: `at` is the arrival of a lead, or now.
     """
-    model = type(lead)
+    lead_model = type(lead)
     periods = periods_for(lead, source, at)
     with connection.cursor() as cursor:
         cursor.execute(
-            " UNION ALL ".join(arms(connection.vendor, model)),
+            " UNION ALL ".join(arms(connection.vendor, lead_model)),
             parameters(lead, source, periods),
         )
-        found = list(rows_of(cursor, model))
+        found = list(rows_of(cursor, lead_model))
     return facts_of(lead, source, at, lookups_of(found), periods)
 
 
@@ -286,6 +300,22 @@ def lookups_of(rows: Iterable[Row]) -> Lookups:
         tuple(reuses),
         used,
     )
+
+
+def entries_of(rows: Iterable[Suppression], phone: str) -> list[Entry]:
+    """Return suppressions that match a person as the rules know them."""
+    return [
+        Entry(
+            str(one.id),
+            one.kind,
+            one.channel,
+            one.suppressed_at,
+            "phone" if one.reaches_phone(phone) else "email",
+            one.kind == Suppression.Kind.DNC_REGISTRY,
+            one.list_name,
+        )
+        for one in rows
+    ]
 
 
 def in_use(entries: Iterable[Entry], editions: Iterable[Edition]) -> tuple[Entry, ...]:
@@ -363,13 +393,12 @@ def decide(
     verdict = judge(facts, source.modes)
     if not is_counted or not periods or not is_released(verdict):
         return verdict, facts
-    if source.modes[Rule.OVER_CAP] != Mode.OFF:
-        full = caps.take(source, periods, is_limited=True)
-        if full is None:
-            return verdict, facts.with_one_more_approved()
-        facts = facts.with_cap_used_up(full.word)
-        verdict = judge(facts, source.modes)
-        if not is_released(verdict):
-            return verdict, facts
+    full = caps.take(source, periods, is_limited=True)
+    if full is None:
+        return verdict, facts.with_one_more_approved()
+    facts = facts.with_cap_used_up(full.word)
+    verdict = judge(facts, source.modes)
+    if not is_released(verdict):
+        return verdict, facts
     caps.take(source, periods, is_limited=False)
     return verdict, facts.with_one_more_approved()

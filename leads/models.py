@@ -10,8 +10,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leads.caps import CapCounter
-from leads.compliance import Facts, Overrule, Verdict
+from leads.compliance import judge
 from leads.facts import decide, gather, lock_person, periods_for
+from leads.findings import Facts, Overrule, Verdict
 from leads.reviews import (
     UNDO_MINUTES,
     UNDO_WITHIN,
@@ -316,7 +317,7 @@ class Lead(models.Model):
         note, reason = text_of(note), reason_of(reason)
         with transaction.atomic():
             lead, source, facts = self._opened(at)
-            verdict, _ = decide(facts, source, (), is_counted=False)
+            verdict = judge(facts, source.modes)
             review = lead._reviewed(Review.Decision.REJECT, by, note, reason, facts.judged_at)
             review.findings_after = verdict.as_rows()
             review.rules_version_after = version_of(source)
@@ -359,7 +360,7 @@ class Lead(models.Model):
             {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
             for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
         ]
-        # A repeat is answered some time after it was received.
+        # The posts are of intake, which hangs them on its leads; answered a while after they came.
         repeats = self.posts.filter(outcome="repeated", received_at__lte=until)
         for one in repeats.filter(received_at__gte=since - LONGEST_POST).select_related("source"):
             answered_at = one.received_at + timedelta(microseconds=one.took_us)

@@ -1,6 +1,6 @@
 """What staff decided on leads and who was shown them: rows that are only ever added.
 
-`Lead.release`, `Lead.reject` and `Review.undo` make the decisions. Source: contract §6.
+`Lead.release`, `Lead.reject` and `Lead.undo` make the decisions. Source: contract §6.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from leads.compliance import Finding
+from leads.findings import Finding
 from leads.normalize import CONTROL
 from sources.ids import uuid7
 

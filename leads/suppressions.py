@@ -18,6 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leads import normalize
+from leads.compliance import REGISTRY_MAX_AGE_DAYS
 from sources.ids import uuid7
 from sources.locks import lock, subjects
 from sources.models import Business, recorded
@@ -38,7 +39,7 @@ class AlreadyReleased(ReleaseRefused):
     """This suppression has been released before."""
 
 
-class NoReason(ReleaseRefused):
+class NoReleaseReason(ReleaseRefused):
     """A suppression is only released with a reason."""
 
 
@@ -77,14 +78,6 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         by_phone = Q(phone=phone) & ~Q(phone="")
         return self.filter(by_phone | Q(email_key=email_key) & ~Q(email_key=""))
 
-    def opted_out_at(self) -> datetime | None:
-        """Return since when one of these entries is an opt-out from text messages, None for none.
-
-        A registry is not the person's word to the business.
-        """
-        rows = self.filter(channel__in=SMS_CHANNELS).exclude(business=None)
-        return rows.order_by("suppressed_at").values_list("suppressed_at", flat=True).first()
-
     def suppress(
         self,
         *,
@@ -102,8 +95,9 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
     ) -> tuple[Suppression, bool]:
         """Suppress a person in any spelling; return the entry, and whether it is new.
 
-        One that stands already, alike but for its reason, is returned as it is. When this has
-        returned, no lead of the person becomes Approved: intake and release take the same locks.
+        One that stands already, of the same person, business, channel, kind and list, is returned
+        as it is. When this has returned, no lead of the person becomes Approved: intake and release
+        take the same locks; of a registry, none but by mode `flag` or written consent.
         `channel`: by default all. `since`: when the person said so, now by default. For a
         registry no business, but the list's name and date. Raises Unacceptable for what is no
         phone or e-mail, ValidationError for what cannot be.
@@ -127,8 +121,9 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             entry.created_at = timezone.now()  # once we have the locks: in the order of events
             entry.suppressed_at = since or entry.created_at
             entry.full_clean(validate_constraints=False)
-            if listed_on:
-                RegistryList.objects.get_or_create(name=list_name, listed_on=listed_on)
+            if listed_on and not RegistryList.objects.filter(name=list_name).exists():
+                # One entry makes a list known, and never fresh again: an import does that.
+                RegistryList.objects.create(name=list_name, listed_on=listed_on)
             same = self.active().filter(
                 business=business,
                 phone=entry.phone,
@@ -263,8 +258,11 @@ class Suppression(models.Model):
             raise ValidationError({"channel": "This channel needs an e-mail address."})
         if self.suppressed_at > self.created_at:
             raise ValidationError({"suppressed_at": "This lies in the future."})
-        if self.listed_on and self.listed_on > self.created_at.date() + A_DAY_AHEAD:
+        today = self.created_at.date()
+        if self.listed_on and self.listed_on > today + A_DAY_AHEAD:
             raise ValidationError({"listed_on": "This lies in the future."})
+        if self.listed_on and (today - self.listed_on).days > REGISTRY_MAX_AGE_DAYS:
+            raise ValidationError({"listed_on": "A list that old may not be used any more."})
         for name in ("reason", "provenance", "list_name"):
             if normalize.CONTROL.search(getattr(self, name)):
                 raise ValidationError({name: "This holds control characters."})
@@ -296,7 +294,7 @@ class Suppression(models.Model):
         if normalize.CONTROL.search(reason + evidence):
             raise UnfitText
         if not reason.strip():
-            raise NoReason
+            raise NoReleaseReason
         if self.kind in ENDED_BY_CONSENT and not evidence.strip():
             raise NoEvidence
         with transaction.atomic():
@@ -312,7 +310,6 @@ class Suppression(models.Model):
 
 
 PHONE_CHANNELS = (Suppression.Channel.SMS, Suppression.Channel.VOICE, Suppression.Channel.ALL)
-SMS_CHANNELS = (Suppression.Channel.SMS, Suppression.Channel.ALL)
 EMAIL_CHANNELS = (Suppression.Channel.EMAIL, Suppression.Channel.ALL)
 ENDED_BY_CONSENT = (Suppression.Kind.OPT_OUT, Suppression.Kind.REVOCATION)
 

@@ -122,9 +122,13 @@ class SourceQuerySet(models.QuerySet["Source"]):
         rows = Source.history.filter(id=source_id, history_date__lte=at)
         return self._as_kept(rows.order_by("-history_date", "-history_id").first())
 
-    def of_version(self, version: str | None) -> Source | None:
+    def of_version(self, version: str) -> Source | None:
         """Return a source with the settings and modes of one of its versions, as `as_of` does."""
-        return self._as_kept(Source.history.filter(version=version).first())
+        try:
+            wanted = UUID(version)
+        except ValueError:
+            return None
+        return self._as_kept(Source.history.filter(version=wanted).first())
 
     def _as_kept(self, row: Any) -> Source | None:
         """Return the source that a row of the history keeps, with the modes of its moment."""

@@ -38,7 +38,7 @@ class Rule(TextChoices):
     CHECK_UNAVAILABLE = "check-unavailable", "A check could not be run"
 
 
-# Rules that rest on other people's data: the answer must not tell one from the other.
+# Rules that rest on other people's data: the answer names both by one code and one sentence.
 NOT_TOLD_APART = (Rule.SUPPRESSED, Rule.ON_DNC_REGISTRY)
 
 

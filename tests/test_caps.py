@@ -71,6 +71,7 @@ def test_a_blocked_lead_a_repeat_and_a_test_use_nothing(db: None) -> None:
     assert status_of(send(door, 1, dateOfBirth="2020-01-01")) == "Blocked"
     test_door = Door(door.source, make_key(door.source, is_test=True)[1])
     assert status_of(send(test_door, 2)) == "Approved"
+    CapCounter.objects.all().delete()  # nor when a counter is begun
     assert status_of(send(door, 3, externalId="x-1")) == "Approved"
     assert status_of(send(door, 3, externalId="x-1")) == "Approved"
     assert list(used(door.source).values()) == [1]
@@ -152,6 +153,50 @@ def test_an_old_copy_of_a_source_does_not_bring_old_counters_back(db: None) -> N
     stale.daily_cap, stale.name = 3, "New name"
     stale.save()
     assert status_of(send(Door(source), 9)) == "Blocked"
+
+
+@pytest.mark.parametrize("cap", ["daily_cap", "monthly_cap"])
+def test_either_cap_counts_what_came_while_it_was_off(db: None, cap: str) -> None:
+    source = capped(**{"daily_cap": None, cap: 3}).source
+    for value, numbers, expected in (
+        (3, range(1), ["Approved"]),
+        (None, range(1, 3), ["Approved"] * 2),
+        (3, range(3, 4), ["Blocked"]),
+    ):
+        setattr(source, cap, value)
+        source.save()
+        assert statuses(Door(source), numbers) == expected
+
+
+def test_a_cap_that_is_set_today_counts_each_lead_released_today_once(db: None, clock: Any) -> None:
+    source = capped(daily_cap=None, is_approved=False).source
+    statuses(Door(source), range(3))
+    clock.shift(timedelta(days=1))
+    first, second, _ = Lead.objects.order_by("id")
+    for lead in (first, second):
+        lead.release(None, "", "Looked at it")
+    first.undo(None)
+    first.release(None, "", "Once more")
+    clock.shift(timedelta(days=1))
+    source.daily_cap = 5
+    source.save()
+    (today,) = periods_of(source, NOON + timedelta(days=2))
+    (yesterday,) = periods_of(source, NOON + timedelta(days=1))
+    assert caps.approved_in(source, yesterday.starts_at, yesterday.ends_at) == 2
+    assert caps.approved_in(source, today.starts_at, today.ends_at) == 0
+
+
+def test_a_cap_below_what_is_used_leaves_nothing_and_not_less(db: None) -> None:
+    door = capped(daily_cap=3)
+    statuses(door, range(3))
+    door.source.daily_cap = 1
+    door.source.save()
+    assert '"daily-cap";r=0;' in send(Door(door.source), 9).headers["RateLimit"]
+
+
+def test_the_last_moment_of_a_day_is_told_as_a_second(db: None, clock: Any) -> None:
+    clock.move_to(datetime(2026, 11, 26, 5, 59, 59, 999000, tzinfo=UTC))
+    assert send(capped(), 1).headers["RateLimit"].endswith('"daily-cap";r=1;t=1')
 
 
 def test_days_are_counted_anew_when_they_begin_elsewhere(db: None, clock: Any) -> None:

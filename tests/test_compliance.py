@@ -17,7 +17,7 @@ from leads.facts import gather
 from leads.models import Lead, RegistryList
 from sources.models import Source, SourceRule
 from sources.rules import ALLOWED_MODES, RULES_VERSION, Mode, Rule
-from tests.factories import CERTIFICATE, Door, make_key, make_source, suppress
+from tests.factories import CERTIFICATE, Door, make_key, make_source, make_tombstone, suppress
 from tests.test_rules import found
 
 HEX = CERTIFICATE.rsplit("/", 1)[1]
@@ -91,7 +91,7 @@ def test_a_certificate_url_may_be_written_in_capital_hex(db: None) -> None:
 
 def test_lists_of_a_source_are_compared_without_regard_to_case_and_states_by_name(db: None) -> None:
     source = make_source(
-        allowed_states=["texas", " ca "], allowed_products=["SOLAR"], duplicate_window_days=0
+        allowed_states=["texas", " ca "], allowed_products=[" SOLAR "], duplicate_window_days=0
     )
     door = Door(source)
     for state in ("TX", "Texas", "california"):
@@ -190,7 +190,7 @@ def test_each_mode_does_what_it_says(db: None, rule: Rule, mode: Mode) -> None:
     assert codes_of(response) == ([] if mode == Mode.OFF else [told])
 
 
-def test_a_vendor_cannot_tell_a_suppression_from_a_registry(db: None) -> None:
+def test_a_suppression_and_a_registry_are_told_by_one_code_and_one_sentence(db: None) -> None:
     answers = []
     for rule in HIDDEN:
         for mode in (Mode.HOLD, Mode.REJECT):
@@ -279,6 +279,20 @@ def test_findings_are_kept_with_their_evidence_and_the_version_of_the_rules(db: 
     assert lead.compliance_status == "Blocked"
 
 
+def test_a_person_both_suppressed_and_listed_is_refused_in_one_sentence(db: None) -> None:
+    modes = {rule: Mode.REJECT for rule in HIDDEN}
+    source = make_source(modes=modes, allowed_states=["TX"])
+    for rule in HIDDEN:
+        TRIGGERS[rule][2](source)
+    body = Door(source).send(state="FL").json()
+    assert [one["code"] for one in body["faults"]] == ["state-not-allowed", "not-accepted"]
+    assert body["detail"] == (
+        "The source may not send leads of this state. This person may not be contacted."
+    )
+    codes = [one["code"] for one in Post.objects.get().findings or ()]
+    assert codes == ["state-not-allowed", "suppressed", "on-dnc-registry"]
+
+
 # --- duplicates -----------------------------------------------------------------------------------
 
 
@@ -311,7 +325,7 @@ def test_a_duplicate_is_one_within_the_window_only(door: Door) -> None:
     assert status_of(door.send()) == "Approved"
 
 
-def test_only_approved_real_leads_that_are_not_erased_make_duplicates(db: None) -> None:
+def test_only_approved_real_leads_make_duplicates(db: None) -> None:
     source = make_source()
     door = Door(source)
     assert status_of(door.send(dateOfBirth="2020-01-01")) == "Blocked"
@@ -324,6 +338,28 @@ def test_only_approved_real_leads_that_are_not_erased_make_duplicates(db: None) 
     )
     assert codes_of(door.send()) == ["duplicate"]  # put away, but sold
     assert codes_of(test_door.send()) == ["duplicate"]  # a test is judged like any other
+    for lead in Lead.objects.filter(is_test=False):
+        make_tombstone(lead)
+    assert status_of(door.send()) == "Approved"
+
+
+def test_a_newer_lead_of_another_source_does_not_hide_ones_own(db: None) -> None:
+    source = make_source()
+    Door(source).send()
+    age(Lead.objects.get(), days=10)
+    assert status_of(Door(make_source(business=source.business)).send()) == "Approved"
+    assert codes_of(Door(source).send()) == ["duplicate"]
+
+
+def test_an_older_lead_outside_the_window_does_not_hide_a_newer_one(db: None) -> None:
+    source = make_source(duplicate_window_days=0)
+    door = Door(source)
+    door.send()
+    age(Lead.objects.get(), days=90)
+    door.send()
+    source.duplicate_window_days = 30
+    source.save()
+    assert codes_of(door.send()) == ["duplicate"]
 
 
 @pytest.mark.parametrize("scope", Source.DuplicateScope)
@@ -368,6 +404,15 @@ def test_a_certificate_that_comes_with_another_person_is_reused(
         }
         # a certificate that does not stand proves no consent to text messages
         assert again.json()["metadata"]["smsConsentStatus"] == "Unknown"
+
+
+def test_a_certificate_is_compared_with_what_was_first_posted(door: Door) -> None:
+    door.source.set_mode(Rule.DUPLICATE, Mode.OFF)
+    door.send(trustedFormUrl=CERTIFICATE)
+    Lead.objects.update(phone="+15125550100")  # corrected by staff
+    assert codes_of(door.send(trustedFormUrl=CERTIFICATE)) == []
+    again = door.send(trustedFormUrl=CERTIFICATE, phone="512-555-0100")
+    assert codes_of(again) == ["consent-reused"]
 
 
 def test_a_certificate_is_reused_within_one_business_and_not_by_tests(db: None) -> None:

@@ -18,7 +18,7 @@ from leads.facts import facts_of, gather, lock_person
 from leads.models import Lead, RegistryList, now
 from sources.models import Source
 from sources.rules import RULES_VERSION, Mode, Rule
-from tests.factories import CERTIFICATE, Door, make_business, make_source, suppress
+from tests.factories import CERTIFICATE, Door, make_business, make_key, make_source, suppress
 
 ARRIVED = "as of its arrival"
 
@@ -107,9 +107,29 @@ def test_the_cap_is_that_of_the_moment(db: None) -> None:
     assert codes(leads[3], now()) == ["over-cap"]
 
 
+def test_tests_and_retired_lists_are_left_out_as_on_arrival(db: None) -> None:
+    source = make_source(daily_cap=1)
+    RegistryList.objects.create(
+        name="National",
+        listed_on=date.today() - timedelta(days=50),
+        loaded_at=timezone.now() - timedelta(days=50),
+        retired_at=timezone.now() - timedelta(days=1),
+    )
+    tester = Door(source, make_key(source, is_test=True)[1])
+    test_lead = lead_of(tester.send(trustedFormUrl=CERTIFICATE))
+    lead = lead_of(Door(source).send(trustedFormUrl=CERTIFICATE, phone="512-555-0199"))
+    assert lead.compliance_status == "Approved"
+    assert codes(lead) == codes(lead, timezone.now()) == codes(test_lead) == []
+    assert codes(test_lead, timezone.now()) == ["duplicate", "over-cap"]
+    while_in_use = timezone.now() - timedelta(days=2)
+    assert [one.name for one in lookups_as_of(lead, source, while_in_use, ()).editions or ()] == [
+        "National"
+    ]
+
+
 def test_rules_from_before_the_history_are_said_to_be_unknown(door: Door) -> None:
     lead = lead_of(door.send())
-    for version in ("1/01a20841-3c5e-7a19-8f02-4b7d90c1e6aa", ""):
+    for version in ("1/01a20841-3c5e-7a19-8f02-4b7d90c1e6aa", "1/nonsense", ""):
         Lead.objects.update(rules_version=version)
         lead.refresh_from_db()
         with pytest.raises(RulesUnknown):
@@ -125,12 +145,14 @@ def test_the_present_is_the_same_by_the_fast_look_up_and_by_the_slow_one(db: Non
     businesses = [make_business() for _ in range(2)]
     sources = [
         make_source(
-            business=chance.choice(businesses),
-            duplicate_scope=chance.choice(["source", "business"]),
+            business=businesses[number % 2],
+            duplicate_scope=["source", "source", "business"][number % 3],
+            # some let several leads of one person be approved
+            duplicate_window_days=[30, 0][number // 3 % 2],
             daily_cap=chance.choice([None, 3]),
             monthly_cap=chance.choice([None, 5]),
         )
-        for _ in range(5)
+        for number in range(6)
     ]
     certificates = [..., *(CERTIFICATE[:-1] + one for one in "abc")]
     for number in range(150):

@@ -52,6 +52,7 @@ def test_keys_are_kept_without_their_digest(db: None, admin_user: Any) -> None:
     SourceKey.objects.used(key.id, timezone.now(), timedelta(minutes=1))
     ended, made = key.history.all()
     assert (made.label, made.revoked_at, ended.revoked_by) == ("first", None, admin_user)
+    assert not hasattr(ended, "last_used_at")
     assert key.digest not in str(list(key.history.values()))
     assert text not in str(list(key.history.values()))
 

@@ -20,7 +20,8 @@ from playwright.sync_api import Browser, Page
 
 from intake.pages import CONTENT_SECURITY_POLICY
 from intake.problems import PROBLEM_TYPES, Kept, ProblemType
-from leads.compliance import RULES, Cap, Facts, Known, Reuse
+from leads.compliance import RULES
+from leads.findings import Cap, Facts, Known, Reuse
 from sources.rules import ALLOWED_MODES, NOT_TOLD_APART, Mode, Rule
 from tests.factories import Door
 

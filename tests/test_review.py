@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.test import Client
 
+from intake.models import Post
 from leads.models import Disclosure, Lead, RegistryList, Review, now, to_millisecond
 from leads.reviews import (
     AlreadyDecided,
@@ -216,6 +217,8 @@ def test_a_rejection_confirms_the_block_and_is_kept(ben: Any) -> None:
     assert lead.compliance_blocked_reason == "The source has not passed compliance review."
     assert (lead.approved_at, lead.modified_at) == (None, to_millisecond(review.at))
     assert (review.decision, review.status_after) == ("reject", "Rejected")
+    assert codes(review.findings_after) == ["source-not-approved"]
+    assert review.rules_version_after == lead.rules_version
     metadata = door.send(externalId="x-1").json()["metadata"]
     assert metadata["complianceStatus"] == "Rejected"
     assert metadata["complianceBlockedReason"] == "The source has not passed compliance review."
@@ -320,6 +323,9 @@ def test_decisions_are_only_ever_added(ben: Any) -> None:
             row.save()
         with pytest.raises(TypeError):
             row.delete()
+    same = Review(id=review.id, lead=lead, decision="reject", at=now(), reason="Another")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        same.save()
     for model in (Review, Disclosure):
         with pytest.raises(TypeError):
             model.objects.update(at=now())
@@ -353,8 +359,31 @@ def test_an_undo_brings_the_lead_back_to_the_desk(ben: Any, verb: str) -> None:
     assert (undone.status_before, undone.status_after) == (review.status_after, "Blocked")
     assert codes(undone.findings_after) == codes(review.findings_before)
     assert Review.objects.count() == 2
+    assert undone.rules_version_after == review.rules_version_before
     getattr(lead, verb)(ben, "", "Once more")
     assert Review.objects.count() == 3
+
+
+def test_each_decision_begins_with_what_the_last_one_ended_with(ben: Any) -> None:
+    source = make_source(is_approved=False)
+    lead = held(source)
+    start = now()
+    source.allowed_products = ["Solar"]
+    source.save()
+    first = lead.release(ben, " A note. ", "Looked at it", at=start)
+    assert first.note == "A note."
+    undone = lead.undo(ben, at=start + timedelta(minutes=1))
+    source.allowed_products = []
+    source.save()
+    last = lead.release(ben, "", "Once more", at=start + timedelta(minutes=2))
+    assert [codes(one.findings_before) for one in (first, undone, last)] == [
+        ["source-not-approved"],
+        ["source-not-approved", "product-not-allowed"],
+        ["source-not-approved"],
+    ]
+    assert undone.rules_version_before == first.rules_version_after
+    assert last.rules_version_before == undone.rules_version_after == lead.rules_version
+    assert lead.approved_at == to_millisecond(start)  # when it first became so
 
 
 def test_an_undo_is_for_the_same_person_within_ten_minutes_once(ben: Any, eve: Any) -> None:
@@ -393,11 +422,29 @@ def test_an_undo_names_who_was_shown_the_lead_in_between(ben: Any, admin_user: A
     assert staff.get(page, secure=True).status_code == 200
     assert staff.get("/admin/leads/lead/", secure=True).status_code == 200
     door.send(externalId="x-1")
+    Disclosure(lead=lead, at=now() + timedelta(hours=1), by=ben, how="export").save()  # later
+    first_post = Post.objects.get(outcome="blocked")
+    assert first_post.lead == lead
     undone = lead.undo(ben)
     assert [(one["who"], one["how"]) for one in undone.seen_by] == [
         ("user admin", "page"),
         (f"source {door.source.name}", "repeat"),
     ]
+    assert [one["at"] for one in undone.seen_by] == sorted(one["at"] for one in undone.seen_by)
+
+
+def test_a_repeat_counts_as_seen_when_it_was_answered(ben: Any) -> None:
+    door = Door(make_source(is_approved=False))
+    for _ in range(3):
+        door.send(externalId="x-1")
+    lead = Lead.objects.get()
+    at = now() + timedelta(seconds=10)
+    early, late = Post.objects.filter(outcome="repeated").order_by("id")
+    for post, took in ((early, 1_000_000), (late, 3_000_000)):
+        Post.objects.filter(id=post.id).update(received_at=at - timedelta(seconds=2), took_us=took)
+    lead.release(ben, "", "Looked at it", at=at)
+    undone = lead.undo(ben, at=at + timedelta(minutes=1))
+    assert [one["at"] for one in undone.seen_by] == [(at + timedelta(seconds=1)).isoformat()]
 
 
 def test_what_an_undone_release_used_of_a_cap_stays_used(ben: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leads import compliance
-from leads.compliance import (
-    RULES,
+from leads.compliance import RULES, judge
+from leads.findings import (
     Cap,
     Edition,
     Entry,
@@ -20,7 +20,6 @@ from leads.compliance import (
     Overrule,
     Reuse,
     Verdict,
-    judge,
 )
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
 
@@ -76,7 +75,6 @@ HITS: list[tuple[Rule, dict[str, Any]]] = [
     *((Rule.SUPPRESSED, {"entries": (entry(channel=one),)}) for one in ("sms", "voice", "email")),
     (Rule.ON_DNC_REGISTRY, {"entries": (REGISTERED,)}),
     (Rule.ON_DNC_REGISTRY, {"entries": (REGISTERED,), "editions": (edition(31),)}),
-    (Rule.ON_DNC_REGISTRY, {"entries": (REGISTERED,), "editions": (edition(32),)}),
     (Rule.DUPLICATE, {"known": (known(),)}),
     (Rule.DUPLICATE, {"known": (known(match="email"),)}),
     (Rule.DUPLICATE, {"known": (known(timedelta(0)),)}),
@@ -380,6 +378,17 @@ def test_a_check_that_cannot_run_holds_the_lead_whatever_its_own_mode() -> None:
             {"rule": "duplicate", "why": "look-up failed"},
         ]
     }
+
+
+def test_a_person_on_one_list_is_not_known_to_be_off_another_that_is_too_old() -> None:
+    facts = replace(CLEAN, entries=(REGISTERED,), editions=(edition(0), edition(32, "Texas")))
+    for mode in (Mode.HOLD, Mode.FLAG):
+        verdict = judge(facts, DEFAULT_MODES | {Rule.ON_DNC_REGISTRY: mode})
+        assert [one.rule for one in verdict.findings] == [
+            Rule.ON_DNC_REGISTRY,
+            Rule.CHECK_UNAVAILABLE,
+        ]
+        assert verdict.holding[-1].rule == Rule.CHECK_UNAVAILABLE
 
 
 def test_a_check_that_is_off_need_not_run() -> None:

@@ -1,6 +1,9 @@
-"""What the commands on suppressions share: a person in any spelling."""
+"""What the commands on leads and suppressions share: a person in any spelling, a time."""
+
+from datetime import datetime
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from leads import normalize
 
@@ -21,3 +24,9 @@ def person_of(values: list[str]) -> dict[str, str]:
         except normalize.Unacceptable as error:
             raise CommandError(error.sentence) from None
     return person
+
+
+def moment(text: str) -> datetime:
+    """Return a date or a time, in UTC unless it says otherwise; raises ValueError."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else timezone.make_aware(at)

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from leads.compliance import Finding
 from leads.explain import RulesUnknown, explain, side_by_side
-from leads.management.commands.suppress import moment
+from leads.findings import Finding
+from leads.management.reading import moment
 from leads.models import Lead
 from sources.management.lookup import ClearCommand, is_uuid
 
@@ -21,7 +21,9 @@ class Command(ClearCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("lead", help="its id")
-        parser.add_argument("--as-of", type=moment, metavar="TIME", help="now, unless it is given")
+        parser.add_argument(
+            "--as-of", type=moment, metavar="TIME", help="in UTC; now, unless it is given"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = Lead.objects.filter(id=options["lead"]) if is_uuid(options["lead"]) else None

@@ -1,20 +1,13 @@
 """Suppress a person: from now on none of their leads is approved."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils import timezone
 
-from leads.management.reading import person_of
+from leads.management.reading import moment, person_of
 from leads.models import Suppression
 from sources.management.lookup import ClearCommand, business_by
-
-
-def moment(text: str) -> datetime:
-    """Return a date or a time, in UTC unless it says otherwise."""
-    at = datetime.fromisoformat(text)
-    return at if at.tzinfo else timezone.make_aware(at)
 
 
 class Command(ClearCommand):
@@ -30,7 +23,10 @@ class Command(ClearCommand):
         parser.add_argument("--reason", default="", help="what the person said, or who says so")
         parser.add_argument("--business", help="its name or id, if there are several")
         parser.add_argument(
-            "--since", type=moment, metavar="TIME", help="when they said so, e.g. 2026-11-25T09:30"
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="when they said so, e.g. 2026-11-25T09:30, in UTC",
         )
         parser.add_argument("--list", default="", metavar="NAME", help="of dnc-registry")
         parser.add_argument(
