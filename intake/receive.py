@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from intake.problems import Fault, Problem, invalid_lead
 from intake.reading import Reading, read
 from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
-from leads.caps import Left, Period, approved_in, periods_of
+from leads.caps import Left, approved_in, periods_of
 from leads.facts import Lookups, decide, entries_of, facts_of, lock_person
 from leads.findings import Finding, Verdict, joined, opted_out_at
 from leads.models import Lead, Suppression, version_of
@@ -36,6 +37,7 @@ from sources.keys import blank
 from sources.models import Source, Tag
 from sources.names import fold
 from sources.rules import Mode, Rule, public_code
+from sources.sql import one_round_trip
 
 log = structlog.get_logger()
 
@@ -187,51 +189,15 @@ def receive(
     Raises Problem for a conflict or a rule that rejects, Stale if `credential` is outdated; then
     nothing is stored. `took_us`: microseconds since the post came, for its row.
     """
-    source = credential.source
-    periods = periods_of(source, lead.received_at)
 
     def attempt() -> Received:
         with transaction.atomic():
-            state = look_up(credential, lead, periods, is_person_looked_up=is_person_looked_up)
+            state = look_up(credential, lead, is_person_looked_up=is_person_looked_up)
             if state is None or is_stale(credential, state):
                 raise Stale
-            if first_id := state.lead_of_key or state.lead_of_external_id:
-                first = Lead.objects.filter(id=first_id).first()
-                if first is None:
-                    raise Taken  # it is gone since we looked
-                check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
-                keep_repeat(credential, arrival, reading, first, took_us)
-                return Received(
-                    first,
-                    is_repeat=True,
-                    opted_out_at=opted_out_since(first, lead, state.lookups),
-                    is_person_known=state.lookups.entries is not None,
-                    caps=caps_left(source, used_so_far(source, state.lookups, periods), periods),
-                )
-            verdict, facts = decide(
-                facts_of(lead, source, lead.received_at, state.lookups, periods),
-                source,
-                periods,
-                is_counted=not lead.is_test,
-            )
-            tell_what_did_not_run(verdict)
-            if verdict.rejecting:
-                raise refusal(verdict, reading, source)
-            lead.take(verdict, source)
-            post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
-            post.lead, post.notes = lead, notes(reading)
-            if not store.write(lead, post):
-                raise Taken
-            if tags:
-                store.write_tags(lead, tags)
-            used = {one.period: one.used for one in facts.caps or ()}
-            left = caps_left(source, used, periods)
-            return Received(
-                lead,
-                opted_out_at=facts.opted_out_at,
-                is_person_known=facts.entries is not None,
-                caps=left,
-            )
+            if state.lead_of_key or state.lead_of_external_id:
+                return repeat(credential, arrival, reading, lead, state, took_us)
+            return add(credential, arrival, reading, lead, tags, state, took_us)
 
     is_person_looked_up = True
     for _ in range(MAX_ROUNDS):
@@ -245,42 +211,102 @@ def receive(
     raise Problem("unavailable")
 
 
-def look_up(
-    credential: Credential,
-    lead: Lead,
-    periods: tuple[Period, ...],
-    *,
-    is_person_looked_up: bool,
-) -> store.State | None:
+def look_up(credential: Credential, lead: Lead, *, is_person_looked_up: bool) -> store.State | None:
     """Lock the person and return what the database knows; None if the key is no longer there.
 
     Raises LookupFailed where an error is not of a database that is away. When the person is not
     looked up, no lock is needed: no rule that needs it can run, so the lead is held.
     """
-    if not is_person_looked_up:
-        return store.gather(
-            credential.key.id, lead, credential.source, periods, is_person_looked_up=False
-        )
+    periods = periods_of(credential.source, lead.received_at)
+    look = partial(store.gather, credential.key.id, lead, credential.source, periods)
     try:
-        lock_person(lead)
-        lead.judged_at = timezone.now()
-        return store.gather(credential.key.id, lead, credential.source, periods)
+        if is_person_looked_up:
+            with one_round_trip():
+                lock_person(lead)
+                state = look()
+        else:
+            state = look(is_person_looked_up=False)
     except DatabaseProblem as error:
-        if is_unavailable(error):
+        if is_unavailable(error) or not is_person_looked_up:
             raise
         raise LookupFailed from error
+    lead.judged_at = timezone.now()  # nobody else judges this person until we are through
+    return state
 
 
-def caps_left(
-    source: Source, used: Mapping[str, int], periods: tuple[Period, ...]
-) -> tuple[Left, ...]:
-    """Return what is left of each cap that blocks or refuses, for the vendor to see."""
+def repeat(
+    credential: Credential,
+    arrival: Arrival,
+    reading: Reading,
+    lead: Lead,
+    state: store.State,
+    took_us: int,
+) -> Received:
+    """Return the first lead again for a post that would be `lead`, and keep the post.
+
+    Raises Problem if it may not be answered so, Taken if the first lead is gone since we looked.
+    """
+    source = credential.source
+    first_id = state.lead_of_key or state.lead_of_external_id
+    assert first_id
+    first = Lead.objects.filter(id=first_id).first()
+    if first is None:
+        raise Taken
+    check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
+    keep_repeat(credential, arrival, reading, first, took_us)
+    return Received(
+        first,
+        is_repeat=True,
+        opted_out_at=opted_out_since(first, lead, state.lookups),
+        is_person_known=state.lookups.entries is not None,
+        caps=caps_left(source, lead.received_at, used_so_far(source, lead, state.lookups)),
+    )
+
+
+def add(
+    credential: Credential,
+    arrival: Arrival,
+    reading: Reading,
+    lead: Lead,
+    tags: list[Tag],
+    state: store.State,
+    took_us: int,
+) -> Received:
+    """Judge a new lead and write it with its post.
+
+    Raises Problem if a rule rejects it, Taken if another post took one of its ids since we looked.
+    """
+    source = credential.source
+    periods = periods_of(source, lead.received_at)
+    facts = facts_of(lead, source, lead.received_at, state.lookups, periods)
+    verdict, facts = decide(facts, source, periods, is_counted=not lead.is_test)
+    tell_what_did_not_run(verdict)
+    if verdict.rejecting:
+        raise refusal(verdict, reading, source)
+    lead.take(verdict, source)
+    post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
+    post.lead, post.notes = lead, notes(reading)
+    if not store.write(lead, post):
+        raise Taken
+    if tags:
+        store.write_tags(lead, tags)
+    return Received(
+        lead,
+        opted_out_at=facts.opted_out_at,
+        is_person_known=facts.entries is not None,
+        caps=caps_left(source, lead.received_at, {c.period: c.used for c in facts.caps or ()}),
+    )
+
+
+def caps_left(source: Source, at: datetime, used: Mapping[str, int]) -> tuple[Left, ...]:
+    """Return what is left at `at` of each cap that blocks or refuses, for the vendor to see."""
     if source.modes[Rule.OVER_CAP] not in (Mode.HOLD, Mode.REJECT):
         return ()
-    return tuple(Left(one, max(one.cap - used[one.name], 0)) for one in periods if one.name in used)
+    periods = [one for one in periods_of(source, at) if one.name in used]
+    return tuple(Left(one, max(one.cap - used[one.name], 0)) for one in periods)
 
 
-def used_so_far(source: Source, found: Lookups, periods: tuple[Period, ...]) -> dict[str, int]:
+def used_so_far(source: Source, lead: Lead, found: Lookups) -> dict[str, int]:
     """Return how much of each cap is used, also where no post has begun the counter yet."""
     if found.used is None:
         return {}
@@ -288,7 +314,7 @@ def used_so_far(source: Source, found: Lookups, periods: tuple[Period, ...]) -> 
         one.name: found.used[one.name]
         if one.name in found.used
         else approved_in(source, one.starts_at, one.ends_at)
-        for one in periods
+        for one in periods_of(source, lead.received_at)
     }
 
 

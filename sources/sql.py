@@ -1,8 +1,23 @@
 """What hand-written SQL shares: the ORM's names, and raw values as its fields have them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection, models
+
+
+@contextmanager
+def one_round_trip() -> Iterator[None]:
+    """Send the statements inside to PostgreSQL together, up to the first result that is fetched.
+
+    They run one after another, and each sees what was committed before it began.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
 
 
 def quoted(name: Any) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from intake import receive
 from leads import caps
 from leads.explain import RulesUnknown, explain, lookups_as_of, side_by_side
-from leads.facts import facts_of, gather, lock_person
+from leads.facts import facts_of, gather
 from leads.models import Lead, RegistryList, now
 from sources.models import Source
 from sources.rules import RULES_VERSION, Mode, Rule
@@ -212,14 +212,16 @@ def test_a_lead_that_had_to_wait_is_explained_by_what_was_there_when_it_was_judg
     door = Door(source)
     door.send(phone="512-555-0100", email=...)  # warm
 
-    def locked_after_others(lead: Lead) -> None:
-        monkeypatch.setattr(receive, "lock_person", lock_person)
+    real = receive.look_up
+
+    def looked_up_after_others(*args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(receive, "look_up", real)
         time.sleep(0.002)
         other.send()
         suppress("ada@example.com", source.business)
-        lock_person(lead)
+        return real(*args, **more)
 
-    monkeypatch.setattr(receive, "lock_person", locked_after_others)
+    monkeypatch.setattr(receive, "look_up", looked_up_after_others)
     waiting = lead_of(door.send())
     first = Lead.objects.get(source=other.source)
     assert waiting.received_at <= first.received_at
