@@ -66,6 +66,7 @@ def crowded() -> Source:
         business=f"'{source.business_id}'::uuid",
         source=f"(ARRAY[{ids}])[1 + n % 6]",
         received_at="now() - n * interval '3 seconds'",
+        judged_at="now() - n * interval '3 seconds'",
         approved_at="CASE WHEN n % 10 > 0 THEN now() - n * interval '3 seconds' END",
         compliance_status="CASE WHEN n % 10 > 0 THEN 'Approved' ELSE 'Blocked' END",
         compliance_blocked_reason="CASE WHEN n % 10 > 0 THEN '' ELSE 'Some reason.' END",
