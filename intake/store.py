@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from leads.caps import Period
 from leads.facts import FAILED, Lookups, arm, arms, lookups_of, parameters, rows_of
 from leads.models import Lead
 from sources.models import Source, SourceKey, Tag
-from sources.sql import as_parameter, column, quoted, table
+from sources.sql import as_parameter, column, name_of, quoted, table
 
 LENGTH = re.compile(r"\(.*\)")
 WINDOW_MS = 60_000
@@ -48,21 +48,21 @@ def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
 
     def lead_by(what: str, name: str) -> str:
         # "not empty" in the words of the index, for which it would not be used otherwise
+        one = partial(name_of, Lead)
         return arm(
             what,
-            f"""FROM {table(Lead)}
-            WHERE {column(Lead, "source")} = %(source)s
-              AND {column(Lead, name)} = %({name})s AND NOT ({column(Lead, name)} = '')
-              AND {column(Lead, "is_test")} = %(is_test)s""",
-            id=column(Lead, "id"),
+            f"FROM {table(Lead)} WHERE {one('source')} = %(source)s "
+            f"AND {one(name)} = %({name})s AND NOT ({one(name)} = '') "
+            f"AND {one('is_test')} = %(is_test)s",
+            id=one("id"),
         )
 
     key = arm(
         "key",
-        f"""FROM {table(SourceKey)}
-        JOIN {table(Source)}
-          ON {column(Source, "id")} = {column(SourceKey, "source")}
-        WHERE {column(SourceKey, "id")} = %(key)s""",
+        f"FROM {table(SourceKey)} JOIN {table(Source)} "
+        f"ON {column(Source, 'id')} = {column(SourceKey, 'source')} "
+        f"WHERE {column(SourceKey, 'id')} = %(key)s",
+        is_first=True,
         id=column(Source, "version"),
         at=column(SourceKey, "expires_at"),
         till=column(SourceKey, "revoked_at"),

@@ -24,7 +24,7 @@ from leads.findings import Cap, Edition, Entry, Facts, Known, Reuse, Verdict
 from leads.suppressions import EMAIL_CHANNELS, PHONE_CHANNELS, RegistryList, Suppression
 from sources.locks import caps_of, lock, subjects
 from sources.models import Source
-from sources.sql import as_field, as_parameter, column, table
+from sources.sql import as_field, as_parameter, name_of, table
 
 if TYPE_CHECKING:
     from leads.models import Lead
@@ -54,47 +54,48 @@ class Row:
 
 
 COLUMNS = tuple(one.name for one in dataclasses.fields(Row))
+# What a column that an arm leaves empty holds, and of which type; the first arm's types count.
+EMPTY = ("", "NULL", "NULL", "NULL", "NULL", "''", "''", "''", "0")
 TYPES = ("text", "uuid", "uuid", "timestamptz", "timestamptz", "text", "text", "text", "bigint")
 
 
-def arm(what: str, source: str, **values: str) -> str:
+def arm(
+    what: str, source: str, *, is_first: bool = False, is_limited: bool = False, **values: str
+) -> str:
     """Return one SELECT of a UNION ALL: a literal `what`, these columns as SQL, the rest empty.
 
-    `source` is its FROM and all that follows. In a SELECT of its own, for its ORDER BY and LIMIT.
+    `source` is its FROM and all that follows; `is_limited`: an ORDER BY and LIMIT too. All is kept
+    short: psycopg reads a statement of more than 4,096 characters anew each time.
     """
-    empty = {"text": "''", "bigint": "0"}
-    selected = [f"CAST('{what}' AS text) AS what"]
-    for name, kind in list(zip(COLUMNS, TYPES, strict=True))[1:]:
-        value = values.pop(name, empty.get(kind, "NULL"))
-        selected.append(
-            f"CAST({value} AS {kind}) AS {name}" if _is_typed() else f"{value} AS {name}"
-        )
+    if is_limited:
+        named = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
+        source = f"FROM (SELECT {named} {source}) AS one"
+        values = {name: name for name in values}
+    selected = [f"'{what}'"]
+    for name, empty, kind in list(zip(COLUMNS, EMPTY, TYPES, strict=True))[1:]:
+        selected.append(values.pop(name, f"CAST({empty} AS {kind})" if is_first else empty))
     assert not values, values
-    return f"SELECT * FROM (SELECT {', '.join(selected)} {source}) AS {what.replace('-', '_')}"
-
-
-def _is_typed() -> bool:
-    """Say whether columns need a type: SQLite's have none, and a cast would change the value."""
-    return connection.vendor == "postgresql"
+    return f"SELECT {', '.join(selected)} {source}"
 
 
 def is_person(model: type[models.Model], match: str) -> str:
     """Return the condition that a row names the person, in the words of the partial index."""
-    key = column(model, KEYS[match])
+    key = name_of(model, KEYS[match])
     return f"{key} = %({match})s AND NOT ({key} = '')"
 
 
 def known_arm(lead_model: type[models.Model], match: str) -> str:
     """Return the look-up of the newest approved lead of the same person in scope."""
-    one = partial(column, lead_model)
+    one = partial(name_of, lead_model)
     return arm(
         f"known-{match}",
-        f"""FROM {table(lead_model)}
-        WHERE {one("business")} = %(business)s AND {is_person(lead_model, match)}
-          AND {one("compliance_status")} = 'Approved'
-          AND NOT {one("is_test")} AND {one("erased_at")} IS NULL AND {one("id")} <> %(lead)s
-          AND ({one("source")} = %(source)s OR %(is_any_source)s)
-        ORDER BY {one("received_at")} DESC LIMIT 1""",
+        f"FROM {table(lead_model)} "
+        f"WHERE {one('business')} = %(business)s AND {is_person(lead_model, match)} "
+        f"AND {one('compliance_status')} = 'Approved' "
+        f"AND NOT {one('is_test')} AND {one('erased_at')} IS NULL AND {one('id')} <> %(lead)s "
+        f"AND ({one('source')} = %(source)s OR %(is_any_source)s) "
+        f"ORDER BY {one('received_at')} DESC LIMIT 1",
+        is_limited=True,
         id=one("id"),
         other=one("source"),
         at=one("received_at"),
@@ -103,14 +104,14 @@ def known_arm(lead_model: type[models.Model], match: str) -> str:
 
 def suppressed_arm(match: str, channels: Iterable[str]) -> str:
     """Return the look-up of the suppressions that stand against the person."""
-    one = partial(column, Suppression)
+    one = partial(name_of, Suppression)
     named = ", ".join(f"'{channel}'" for channel in channels)
     return arm(
         f"suppressed-{match}",
-        f"""FROM {table(Suppression)}
-        WHERE {is_person(Suppression, match)} AND {one("channel")} IN ({named})
-          AND {one("released_at")} IS NULL
-          AND ({one("business")} = %(business)s OR {one("business")} IS NULL)""",
+        f"FROM {table(Suppression)} "
+        f"WHERE {is_person(Suppression, match)} AND {one('channel')} IN ({named}) "
+        f"AND {one('released_at')} IS NULL "
+        f"AND ({one('business')} = %(business)s OR {one('business')} IS NULL)",
         id=one("id"),
         at=one("suppressed_at"),
         word=one("kind"),
@@ -121,7 +122,7 @@ def suppressed_arm(match: str, channels: Iterable[str]) -> str:
 
 def reused_arm(lead_model: type[models.Model]) -> str:
     """Return the look-up of the first lead that came before with the certificate, for another."""
-    one = partial(column, lead_model)
+    one = partial(name_of, lead_model)
     differs = {
         match: f"({one(posted)} <> %({match})s"
         f" AND NOT ({one(posted)} = '') AND NOT (%({match})s = ''))"
@@ -129,13 +130,14 @@ def reused_arm(lead_model: type[models.Model]) -> str:
     }
     return arm(
         "reused",
-        f"""FROM {table(lead_model)}
-        WHERE {one("business")} = %(business)s AND {one("certificate_id")} = %(certificate)s
-          AND NOT ({one("certificate_id")} = '')
-          AND NOT {one("is_test")} AND {one("id")} <> %(lead)s
-          AND {one("judged_at")} < %(judged_at)s
-          AND ({differs["phone"]} OR {differs["email"]})
-        ORDER BY {one("received_at")} LIMIT 1""",
+        f"FROM {table(lead_model)} "
+        f"WHERE {one('business')} = %(business)s AND {one('certificate_id')} = %(certificate)s "
+        f"AND NOT ({one('certificate_id')} = '') "
+        f"AND NOT {one('is_test')} AND {one('id')} <> %(lead)s "
+        f"AND {one('judged_at')} < %(judged_at)s "
+        f"AND ({differs['phone']} OR {differs['email']}) "
+        f"ORDER BY {one('received_at')} LIMIT 1",
+        is_limited=True,
         id=one("id"),
         word=f"CASE WHEN {differs['phone']} THEN 'phone' ELSE '' END",
         more=f"CASE WHEN {differs['email']} THEN 'email' ELSE '' END",
@@ -144,23 +146,23 @@ def reused_arm(lead_model: type[models.Model]) -> str:
 
 def editions_arm() -> str:
     """Return the look-up of the newest edition of each registry's list in use."""
-    one = partial(column, RegistryList)
+    one = partial(name_of, RegistryList)
     return arm(
         "edition",
-        f"""FROM {table(RegistryList)} WHERE {one("retired_at")} IS NULL GROUP BY {one("name")}""",
+        f"FROM {table(RegistryList)} WHERE {one('retired_at')} IS NULL GROUP BY {one('name')}",
         name=one("name"),
-        word=f"max({one('listed_on')})",
+        word=f"CAST(max({one('listed_on')}) AS text)",
     )
 
 
 def used_arm() -> str:
     """Return the look-up of the counters of the source's caps."""
-    one = partial(column, CapCounter)
+    one = partial(name_of, CapCounter)
     return arm(
         "used",
-        f"""FROM {table(CapCounter)}
-        WHERE {one("source")} = %(source)s AND {one("version")} = %(counters_version)s
-          AND {one("period")} IN (%(day)s, %(month)s)""",
+        f"FROM {table(CapCounter)} "
+        f"WHERE {one('source')} = %(source)s AND {one('version')} = %(counters_version)s "
+        f"AND {one('period')} IN (%(day)s, %(month)s)",
         word=one("period"),
         number=one("used"),
     )

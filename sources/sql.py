@@ -30,10 +30,15 @@ def table(model: type[models.Model]) -> str:
     return quoted(model._meta.db_table)
 
 
+def name_of(model: type[models.Model], name: str) -> str:
+    """Return a field's column as SQL, for statements on its table alone."""
+    field: Any = model._meta.get_field(name)
+    return quoted(field.column)
+
+
 def column(model: type[models.Model], name: str) -> str:
     """Return a field's column with its table, as SQL."""
-    field: Any = model._meta.get_field(name)
-    return f"{table(model)}.{quoted(field.column)}"
+    return f"{table(model)}.{name_of(model, name)}"
 
 
 def as_field(field: Any, value: Any) -> Any:
