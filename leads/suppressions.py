@@ -43,7 +43,7 @@ class NoReleaseReason(ReleaseRefused):
     """A suppression is only released with a reason."""
 
 
-class UnfitText(ReleaseRefused):
+class UnfitReleaseText(ReleaseRefused):
     """A text holds control characters."""
 
 
@@ -100,7 +100,7 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         take the same locks; of a registry, none but by mode `flag` or written consent.
         `channel`: by default all. `since`: when the person said so, now by default. For a
         registry no business, but the list's name and date. Raises Unacceptable for what is no
-        phone or e-mail, ValidationError for what cannot be.
+        phone or e-mail, ValidationError for what cannot be or would block nothing.
         """
         entry = Suppression(
             business=business,
@@ -121,9 +121,8 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             entry.created_at = timezone.now()  # once we have the locks: in the order of events
             entry.suppressed_at = since or entry.created_at
             entry.full_clean(validate_constraints=False)
-            if listed_on and not RegistryList.objects.filter(name=list_name).exists():
-                # One entry makes a list known, and never fresh again: an import does that.
-                RegistryList.objects.create(name=list_name, listed_on=listed_on)
+            if listed_on:
+                RegistryList.objects.make_known(list_name, listed_on)
             same = self.active().filter(
                 business=business,
                 phone=entry.phone,
@@ -292,7 +291,7 @@ class Suppression(models.Model):
         does not end. Raises a ReleaseRefused.
         """
         if normalize.CONTROL.search(reason + evidence):
-            raise UnfitText
+            raise UnfitReleaseText
         if not reason.strip():
             raise NoReleaseReason
         if self.kind in ENDED_BY_CONSENT and not evidence.strip():
@@ -314,6 +313,24 @@ EMAIL_CHANNELS = (Suppression.Channel.EMAIL, Suppression.Channel.ALL)
 ENDED_BY_CONSENT = (Suppression.Kind.OPT_OUT, Suppression.Kind.REVOCATION)
 
 
+class RegistryListQuerySet(models.QuerySet["RegistryList"]):
+    def in_use(self) -> Self:
+        """Keep the editions of lists that leads are checked against."""
+        return self.filter(retired_at=None)
+
+    def make_known(self, name: str, listed_on: date) -> None:
+        """Take a list of which an entry came into use, unless it is already.
+
+        One entry does not make it fresh again: an edition does. Raises ValidationError for a list
+        that has been retired, whose entries block nothing.
+        """
+        editions = self.filter(name=name)
+        if not editions.exists():
+            self.get_or_create(name=name, listed_on=listed_on)
+        elif not editions.in_use().exists():
+            raise ValidationError({"list_name": "This list is no longer in use."})
+
+
 class RegistryList(models.Model):
     """One edition of a do-not-call list that was loaded; the newest of each name must be fresh.
 
@@ -325,6 +342,8 @@ class RegistryList(models.Model):
     listed_on = models.DateField("date of the list")
     loaded_at = models.DateTimeField(default=timezone.now, editable=False)
     retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RegistryListQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "-listed_on"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from leads import normalize
 from leads.models import Lead, RegistryList, Suppression
-from leads.suppressions import AlreadyReleased, NoEvidence, NoReleaseReason, UnfitText
+from leads.suppressions import AlreadyReleased, NoEvidence, NoReleaseReason, UnfitReleaseText
 from sources.models import Source
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source, suppress
@@ -282,7 +282,7 @@ def test_an_opt_out_ends_by_new_consent_only_and_all_else_by_a_reason(
 def test_a_text_that_cannot_be_kept_ends_no_entry(source: Source) -> None:
     entry = suppress(PHONE, source.business)
     for reason, evidence in (("a\x00b", CONSENTED), ("Signed.", "a\x00b")):
-        with pytest.raises(UnfitText):
+        with pytest.raises(UnfitReleaseText):
             entry.release(None, reason, evidence)
     assert status_of(Door(source).send()) == "Blocked"
 
@@ -296,6 +296,13 @@ def test_entries_of_a_list_that_is_no_longer_used_block_nothing(source: Source) 
     assert status_of(Door(source).send()) == "Approved"
     with pytest.raises(CommandError, match="No list in use"):
         run("registry_lists", "--retire", "Texas")
+    # an entry that would block nothing is not made, and not said to be there
+    for phone in (PHONE, "512-555-0199"):
+        with pytest.raises(ValidationError, match="no longer in use"):
+            suppress(phone, kind="dnc-registry", list_name="Texas")
+    RegistryList.objects.create(name="Texas", listed_on=timezone.now().date() + timedelta(days=1))
+    assert status_of(Door(source).send()) == "Blocked"
+    suppress("512-555-0199", kind="dnc-registry", list_name="Texas")
 
 
 def test_one_entry_makes_no_list_fresh(source: Source) -> None:

@@ -21,7 +21,7 @@ class Command(ClearCommand):
         parser.add_argument("--retire", metavar="NAME", help="take this list out of use")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = RegistryList.objects.filter(retired_at=None)
+        rows = RegistryList.objects.in_use()
         if name := options["retire"]:
             if not rows.filter(name=name).update(retired_at=timezone.now()):
                 raise CommandError(f'No list in use is called "{name}".')
