@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Self
@@ -31,6 +32,23 @@ def recorded(**options: Any) -> HistoricalRecords:
         history_change_reason_field=models.TextField(null=True),
         **options,
     )
+
+
+def row_before(changed: models.Model, named: Iterable[str] | None) -> Any:
+    """Return the row that `changed` is about to be saved into, locked; None for a new one.
+
+    What is not `named` for saving is taken from it: the history is to say what is in the row, not
+    what an instance remembers of it. Only in a transaction.
+    """
+    if changed._state.adding:
+        return None
+    rows = type(changed)._default_manager.select_for_update(no_key=True)
+    before = rows.filter(pk=changed.pk).first()
+    if before and named is not None:
+        for one in changed._meta.concrete_fields:
+            if one.name not in named:
+                setattr(changed, one.attname, getattr(before, one.attname))
+    return before
 
 
 class Business(models.Model):
@@ -289,14 +307,8 @@ class Source(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         with transaction.atomic():
-            rows = Source.objects.select_for_update(no_key=True)
-            before = None if self._state.adding else rows.filter(pk=self.pk).first()
             named = kwargs.get("update_fields")
-            if before and named is not None:
-                # The history says what is in the row, not what this instance remembers of it.
-                for one in self._meta.concrete_fields:
-                    if one.name not in named:
-                        setattr(self, one.attname, getattr(before, one.attname))
+            before = row_before(self, named)
             if before and self._is_to_be_counted_anew(before):
                 # Once what is being judged by the old ones is stored, to be counted in the new.
                 lock([caps_of(self.id)])
@@ -470,6 +482,11 @@ class SourceKey(models.Model):
 
     def __str__(self) -> str:
         return self.preview
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            row_before(self, kwargs.get("update_fields"))
+            super().save(*args, **kwargs)
 
     def is_live(self, at: datetime) -> bool:
         """Say whether the key opens the door at `at`."""

@@ -57,6 +57,15 @@ def test_keys_are_kept_without_their_digest(db: None, admin_user: Any) -> None:
     assert text not in str(list(key.history.values()))
 
 
+def test_the_history_of_a_key_says_what_is_in_its_row(db: None) -> None:
+    key, _ = make_key(make_source())
+    stale = SourceKey.objects.get(id=key.id)
+    until = timezone.now() + timedelta(days=1)
+    key.expire(until)
+    stale.revoke(timezone.now())
+    assert stale.history.first().expires_at == stale.expires_at == until
+
+
 def test_a_source_has_the_modes_of_each_of_its_versions(db: None) -> None:
     source = make_source()
     expected = {source.version: dict(DEFAULT_MODES)}
