@@ -6,8 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest
+from django.utils import timezone
 
-from leads.models import Disclosure, Lead, RegistryList, Review, Suppression, now
+from leads.models import Disclosure, Lead, RegistryList, Review, Suppression
 
 COUNTED_AT_MOST = 10_000
 
@@ -53,10 +54,9 @@ class LeadAdmin(RecordAdmin):
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         response = super().change_view(request, object_id, *args, **kwargs)
-        lead = self.get_object(request, object_id)
-        if response.status_code == 200 and lead:
+        if lead := getattr(response, "context_data", {}).get("original"):
             # Before it is answered: an undo names who was shown the lead.
-            Disclosure(lead=lead, at=now(), by_id=request.user.pk, how="page").save()
+            Disclosure(lead=lead, at=timezone.now(), by_id=request.user.pk, how="page").save()
         return response
 
     @admin.display(description="findings")
@@ -69,6 +69,7 @@ class LeadAdmin(RecordAdmin):
 @admin.register(Suppression)
 class SuppressionAdmin(RecordAdmin):
     list_display = ["suppressed_at", "kind", "channel", "business", "released_at"]
+    ordering = ["-id"]  # by when they were made, which no other index has
     list_filter = ["kind", "channel", "business"]
     list_select_related = ["business"]
     search_fields = ["=id"]
@@ -87,6 +88,7 @@ class RegistryListAdmin(RecordAdmin):
 @admin.register(Review)
 class ReviewAdmin(RecordAdmin):
     list_display = ["at", "decision", "lead", "by", "reason"]
+    ordering = ["-at"]
     list_filter = ["decision"]
     list_select_related = ["lead", "by"]
     search_fields = ["=lead__id"]

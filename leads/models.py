@@ -364,7 +364,7 @@ class Lead(models.Model):
         repeats = self.posts.filter(outcome="repeated", received_at__lte=until)
         for one in repeats.filter(received_at__gte=since - LONGEST_POST).select_related("source"):
             answered_at = one.received_at + timedelta(microseconds=one.took_us)
-            if answered_at >= since:
+            if answered_at >= to_millisecond(since):  # which is all that a post's time says
                 at = answered_at.isoformat()
                 shown.append({"who": f"source {one.source}", "how": "repeat", "at": at})
         return sorted(shown, key=lambda one: one["at"])

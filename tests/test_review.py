@@ -1,12 +1,15 @@
 """Staff release, reject and undo: every rule again, every decision kept for ever; contract §6."""
 
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.test import Client
+from django.utils import timezone
 
 from intake.models import Post
 from leads.models import Disclosure, Lead, RegistryList, Review, now, to_millisecond
@@ -19,7 +22,7 @@ from leads.reviews import (
     NoWrittenConsent,
     UnfitText,
 )
-from sources.models import Source
+from sources.models import Source, SourceQuerySet
 from sources.rules import RULES_VERSION, Mode, Rule
 from tests.factories import CERTIFICATE, Door, make_key, make_source, make_tombstone, suppress
 
@@ -445,6 +448,44 @@ def test_a_repeat_counts_as_seen_when_it_was_answered(ben: Any) -> None:
     lead.release(ben, "", "Looked at it", at=at)
     undone = lead.undo(ben, at=at + timedelta(minutes=1))
     assert [one["at"] for one in undone.seen_by] == [(at + timedelta(seconds=1)).isoformat()]
+
+
+def test_whoever_sees_a_lead_in_the_moment_of_its_release_is_named(
+    ben: Any, admin_user: Any
+) -> None:
+    """Posts are timed to the millisecond, decisions to the microsecond."""
+    door = Door(make_source(is_approved=False))
+    for _ in range(2):
+        door.send(externalId="x-1")
+    lead = Lead.objects.get()
+    at = to_millisecond(timezone.now()) + timedelta(microseconds=300)
+    lead.release(ben, "", "Looked at it", at=at)
+    Post.objects.filter(outcome="repeated").update(received_at=to_millisecond(at), took_us=100)
+    staff = Client()
+    staff.force_login(admin_user)
+    with time_machine.travel(at + timedelta(microseconds=200), tick=False):
+        staff.get(f"/admin/leads/lead/{lead.id}/change/", secure=True)
+    undone = lead.undo(ben, at=at + timedelta(minutes=1))
+    assert {one["how"] for one in undone.seen_by} == {"page", "repeat"}
+
+
+def test_a_release_rests_on_one_version_of_the_settings(
+    ben: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source and its modes are read one after another: a change in between is seen."""
+    lead = unapproved()
+    older = Source.objects.with_settings().get(id=lead.source_id)
+    lead.source.set_mode(Rule.UNDERAGE, Mode.FLAG)
+    real, readings = SourceQuerySet.with_settings, []
+
+    def read(rows: Any) -> Any:
+        readings.append(1)
+        return SimpleNamespace(get=lambda id: older) if len(readings) == 1 else real(rows)
+
+    monkeypatch.setattr(SourceQuerySet, "with_settings", read)
+    review = lead.release(ben, "", "Looked at it")
+    assert len(readings) == 2
+    assert review.rules_version_after == f"{RULES_VERSION}/{lead.source.version}"
 
 
 def test_what_an_undone_release_used_of_a_cap_stays_used(ben: Any) -> None:
