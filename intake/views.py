@@ -210,7 +210,7 @@ class Visit:
         lead = received.lead
         findings = [one["code"] for one in lead.findings]
         limits = throttling.headers_of_caps(received.caps, self.arrival.received_at)
-        headers = joined(self.headers, limits) | {
+        headers = extended(self.headers, limits) | {
             "Location": f"/leads/{lead.id}",
             "Leadping-Post-Id": str(self.arrival.id),
             "Leadping-Findings": ", ".join(dict.fromkeys(map(public_code, findings))),
@@ -295,7 +295,7 @@ class Visit:
         )
 
 
-def joined(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+def extended(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Return headers that are lists with more members of them."""
     both = {
         name: ", ".join([headers[name], value] if name in headers else [value])

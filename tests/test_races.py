@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, connections
@@ -18,11 +19,13 @@ from intake import store, trouble
 from leads.caps import CapCounter
 from leads.models import Lead, Review
 from leads.reviews import AlreadyDecided, NotReleasable
+from sources import locks
 from sources.models import Source
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source, suppress
 
 THREADS, ROUNDS = 16, 20
+WHERE = ("host", "port", "dbname", "user", "password")
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
@@ -228,6 +231,25 @@ def test_of_two_reviewers_at_once_the_second_is_told() -> None:
         kinds = Counter(type(one) for one in results)
         assert kinds == {Review: 1, AlreadyDecided: 1}
         assert Review.objects.filter(lead=lead).count() == 1
+
+
+def test_a_post_that_waits_too_long_for_its_person_is_503_and_leaves_nothing() -> None:
+    """Lock and look-up travel together: what is told is that the lock could not be had."""
+    door = Door(fast_source())
+    door.send(phone="512-555-0100", email=...)  # warm
+    named = connection.get_connection_params()
+    where = {name: named[name] for name in WHERE if name in named}
+    with psycopg.connect(**where) as other:
+        other.execute(locks.LOCK.encode(), [[locks.number("phone:+15125550137")]])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 100")
+        response = door.send()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+        assert response.status_code == 503
+        assert response.headers["Retry-After"]
+        assert Lead.objects.filter(source=door.source).count() == 1
+    assert statuses([door.send()]) == {"Approved": 1}
 
 
 def test_leads_that_share_phones_and_emails_crosswise_do_not_wait_for_each_other_for_ever(
