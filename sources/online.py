@@ -6,6 +6,7 @@ with `atomic = False`; on SQLite they are the plain ones.
 
 from typing import Any
 
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
 BATCH_ROWS = 5000
@@ -55,52 +56,39 @@ class AddCheckConstraintOnline(AddConstraintOnline):
         ]
 
 
-class AddIndexOnline(migrations.AddIndex):
+class AddIndexOnline(AddIndexConcurrently):
     """Add an index by building it concurrently; can be run again after it was stopped."""
 
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
+    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
         if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            migrations.AddIndex.database_forwards(self, app_label, schema_editor, *states)
             return
-        model = to_state.apps.get_model(app_label, self.model_name)
+        # What a stopped attempt left behind is not valid and would be in the way.
         name = schema_editor.quote_name(self.index.name)
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
+        super().database_forwards(app_label, schema_editor, *states)
 
-    def database_backwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
+    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
         if schema_editor.connection.vendor != "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
+            migrations.AddIndex.database_backwards(self, app_label, schema_editor, *states)
             return
-        name = schema_editor.quote_name(self.index.name)
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        super().database_backwards(app_label, schema_editor, *states)
 
 
-class RemoveIndexOnline(migrations.RemoveIndex):
+class RemoveIndexOnline(RemoveIndexConcurrently):
     """Remove an index without waiting, locked, for whoever uses it."""
 
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
+    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
         if schema_editor.connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            migrations.RemoveIndex.database_forwards(self, app_label, schema_editor, *states)
             return
-        name = schema_editor.quote_name(self.name)
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        super().database_forwards(app_label, schema_editor, *states)
 
-    def database_backwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
+    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
         if schema_editor.connection.vendor != "postgresql":
-            super().database_backwards(app_label, schema_editor, from_state, to_state)
+            migrations.RemoveIndex.database_backwards(self, app_label, schema_editor, *states)
             return
-        indexes = to_state.models[app_label, self.model_name_lower].options["indexes"]
-        (index,) = [one for one in indexes if one.name == self.name]
-        model = to_state.apps.get_model(app_label, self.model_name)
-        schema_editor.execute(index.create_sql(model, schema_editor, concurrently=True))
+        super().database_backwards(app_label, schema_editor, *states)
 
 
 def fill(schema_editor: Any, model: type[models.Model], **values: Any) -> None:
