@@ -34,8 +34,8 @@ TOO_SOON_SECONDS = 2.0
 class Command(BaseCommand):
     help = (
         "Serve intake and console: migrate, fill an empty database with a demo, start the web "
-        "processes and start them again when they die, until Ctrl-C or SIGTERM. The port is that "
-        "of the setting PORT."
+        "processes and the worker and start them again when they die, until Ctrl-C or SIGTERM. "
+        "The port is that of the setting PORT."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,6 +43,13 @@ class Command(BaseCommand):
         parser.add_argument("--processes", type=at_least_one, default=2, metavar="N")
         parser.add_argument(
             "--threads", type=at_least_one, default=4, metavar="N", help="per process"
+        )
+        parser.add_argument(
+            "--workers",
+            type=at_least_none,
+            default=1,
+            metavar="N",
+            help="processes that do what is done later; 0 if manage.py run_worker runs elsewhere",
         )
         parser.add_argument(
             "--no-demo", action="store_true", help="make no demo and no demo key: for real use"
@@ -54,7 +61,9 @@ class Command(BaseCommand):
         if not options["no_demo"] and not Source.objects.exists():
             self.stdout.write("The database is empty: making a demo …")
             call_command("seed_demo", stdout=self.stdout)
-        processes = Processes(listener, options["processes"], options["threads"])
+        processes = Processes(
+            listener, options["processes"], options["threads"], options["workers"]
+        )
         try:
             processes.start()
             wait_until_alive(options["host"], listener.getsockname()[1])
@@ -72,6 +81,11 @@ def at_least_one(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise ArgumentTypeError("give a whole number from 1 on")
     return int(text)
+
+
+def at_least_none(text: str) -> int:
+    """Return a whole number from 0 on; raises ArgumentTypeError for others."""
+    return 0 if text == "0" else at_least_one(text)
 
 
 def welcome(*, with_demo: bool) -> str:
@@ -122,43 +136,46 @@ def wait_until_alive(host: str, port: int) -> None:
 
 
 class Processes:
-    """The web processes: started, started again when they die, and stopped together."""
+    """The web processes and workers: started, started again when they die, stopped together."""
 
-    def __init__(self, listener: socket.socket, count: int, threads: int) -> None:
-        self.listener = listener
-        self.count = count
-        self.threads = threads
-        self.running: dict[subprocess.Popen[bytes], float] = {}
+    def __init__(self, listener: socket.socket, count: int, threads: int, workers: int) -> None:
         # When this process ends, however it ends, the pipe breaks and theirs end too.
         self.lifeline, self.our_end = os.pipe()
+        descriptors = (listener.fileno(), self.lifeline)
+        web = ["-m", "leadping.web", *map(str, descriptors), str(threads)]
+        worker = ["manage.py", "run_worker", "--lifeline", str(self.lifeline)]
+        self.commands = {
+            "web process": (web, descriptors),
+            "worker": (worker, (self.lifeline,)),
+        }
+        self.wanted = ["web process"] * count + ["worker"] * workers
+        self.running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
 
     def start(self) -> None:
         """Start them all; from now on SIGTERM ends `watch` as Ctrl-C does."""
         signal.signal(signal.SIGTERM, as_ctrl_c)
-        for _ in range(self.count):
-            self.start_one()
+        for kind in self.wanted:
+            self.start_one(kind)
 
-    def start_one(self) -> None:
-        """Start one web process on the common socket."""
-        descriptors = (self.listener.fileno(), self.lifeline)
+    def start_one(self, kind: str) -> None:
+        """Start one of them; a web process on the common socket."""
+        words, descriptors = self.commands[kind]
         process = subprocess.Popen(
-            [sys.executable, "-m", "leadping.web", *map(str, descriptors), str(self.threads)],
-            pass_fds=descriptors,
-            cwd=settings.BASE_DIR,
+            [sys.executable, *words], pass_fds=descriptors, cwd=settings.BASE_DIR
         )
-        self.running[process] = time.monotonic()
+        self.running[process] = (kind, time.monotonic())
 
     def watch(self) -> None:
         """Start again whichever dies, for ever; raises CommandError if one dies on starting."""
         while True:
             time.sleep(LOOK_EVERY_SECONDS)
-            for process, started_at in list(self.running.items()):
+            for process, (kind, started_at) in list(self.running.items()):
                 if process.poll() is None:
                     continue
                 del self.running[process]
                 if process.returncode > 0 and time.monotonic() - started_at < TOO_SOON_SECONDS:
-                    raise CommandError(f"A web process ended with {process.returncode}.")
-                self.start_one()
+                    raise CommandError(f"A {kind} ended with {process.returncode}.")
+                self.start_one(kind)
 
     def stop(self) -> None:
         """Ask them all to stop, and wait until they have; nothing interrupts that."""

@@ -1,0 +1,159 @@
+"""What jobs do: tasks by name, how one is asked for, and what a task is given while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from leadping.jobs.models import Job
+
+MAX_ATTEMPTS = 8
+# How long a worker may be silent before another takes its job; each step of a job renews it.
+LEASE_SECONDS = 60
+# After so long a task leaves off, so that other jobs get their turn, and goes on in the next one.
+TURN_SECONDS = 10
+
+
+class Outcome(Enum):
+    """How a task ended that did not fail."""
+
+    DONE = "done"
+    AGAIN = "again"  # it left off, and goes on in its next turn
+
+
+class LeaseLost(Exception):
+    """The worker was silent for so long that its job is another one's by now."""
+
+
+class GivenUp(Exception):
+    """The job cannot be done, now or later: it is not tried again."""
+
+
+class UnknownTask(Exception):
+    """No task has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task: what it is called, what does it, and how.
+
+    One that `is_atomic` runs in one transaction with the note that it is done, so that whatever it
+    writes to the database is there exactly once. Any other commits its own steps, each under
+    `Turn.step`, and must be safe to run twice. `every`: it is asked for by the worker, so often.
+    """
+
+    kind: str
+    run: Callable[..., Outcome | None]
+    is_atomic: bool
+    every: timedelta | None
+    max_attempts: int
+
+
+TASKS: dict[str, Task] = {}
+
+
+def task(
+    kind: str,
+    *,
+    is_atomic: bool = True,
+    every: timedelta | None = None,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> Callable[[Callable[..., Outcome | None]], Callable[..., Outcome | None]]:
+    """Make a function a task: it is called with a Turn and the job's payload as keywords.
+
+    It stands in a module `jobs.py` of an app, where workers find it. It may return an Outcome, by
+    default DONE; it may raise GivenUp; whatever else it raises, it is tried again later.
+    """
+
+    def known(run: Callable[..., Outcome | None]) -> Callable[..., Outcome | None]:
+        assert kind not in TASKS, kind
+        TASKS[kind] = Task(kind, run, is_atomic, every, max_attempts)
+        return run
+
+    return known
+
+
+def enqueue(kind: str, *, after: timedelta | None = None, key: str = "", **payload: Any) -> Job:
+    """Write a job into the transaction that is open, to be done soon, or `after` a while.
+
+    Returns it, or with a `key` the open one that has it already. Raises UnknownTask.
+    """
+    job = new(kind, key=key, **payload)
+    if after:
+        job.due_at = Now() + after
+    if key:
+        Job.objects.bulk_create([job], ignore_conflicts=True)
+        found = Job.objects.open().filter(key=key).first()
+        return found or job
+    job.save(force_insert=True)
+    return job
+
+
+def enqueue_many(kind: str, payloads: Iterable[dict[str, Any]]) -> int:
+    """Write a job for each payload, and return how many; raises UnknownTask."""
+    return len(Job.objects.bulk_create([new(kind, **one) for one in payloads], batch_size=500))
+
+
+def new(kind: str, *, key: str = "", **payload: Any) -> Job:
+    """Return a job, not saved; raises UnknownTask."""
+    if kind not in TASKS:
+        raise UnknownTask(kind)
+    return Job(kind=kind, key=key, payload=payload)
+
+
+class Turn:
+    """What a task is given: the hold on its job, and when to leave off."""
+
+    def __init__(
+        self,
+        job_id: UUID,
+        lease: UUID,
+        is_stopping: Callable[[], bool],
+        watch: Callable[[], None],
+    ) -> None:
+        self.job_id = job_id
+        self.lease = lease
+        self.is_stopping = is_stopping
+        self.watch = watch  # called after each step
+        self.began = self.worked_since = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether the task should leave off, and return AGAIN."""
+        return self.is_stopping() or time.monotonic() - self.began > TURN_SECONDS
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Make a transaction of what is done inside, which only the holder of the job commits.
+
+        Raises LeaseLost, and then nothing of it is done. The lease is renewed with it.
+        """
+        with transaction.atomic():
+            yield
+            self.hold()
+        self.watch()
+
+    def hold(self, **values: Any) -> None:
+        """Renew the lease, or change other columns of the job; raises LeaseLost."""
+        values = values or {"due_at": Now() + timedelta(seconds=LEASE_SECONDS)}
+        rows = Job.objects.filter(id=self.job_id, lease=self.lease, state=Job.State.RUNNING)
+        if not rows.update(**values):
+            raise LeaseLost
+
+    def rest(self) -> None:
+        """Leave the database to others for as long as we have had it since the last rest.
+
+        SQLite has one writer at a time: without this, posts would wait for it in vain.
+        """
+        if connection.vendor == "sqlite":
+            time.sleep(time.monotonic() - self.worked_since)
+        self.worked_since = time.monotonic()
