@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 from leads.models import Lead
+from leads.reviews import REASON_MAX_LENGTH, AppendOnly
 from sources.ids import uuid7
 from sources.models import Source, SourceKey
 
 
 class Post(models.Model):
     """One submission, as it was received, with its outcome; only ever added.
+
+    `status` and `answer` are what the vendor was told. `outcome` and `lead` are what it is now:
+    they change once, if staff replay a post that was refused.
 
     On PostgreSQL the table's key is (id, received_at), so that it can be partitioned by time; the
     id alone, being a UUIDv7, is unique in practice. Source: contract §9, "What is kept".
@@ -57,6 +62,38 @@ class Post(models.Model):
     def is_cut(self) -> bool:
         """Say whether only the start of the body was kept."""
         return self.body_size > len(self.body)
+
+
+class Replay(AppendOnly):
+    """That a refused post was run again by staff and became a lead, or a repeat of one.
+
+    Once for each post. Its key is kept without a foreign key, for that of the table of posts is the
+    id with the time. Source: contract §9.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    post_id = models.UUIDField(unique=True)
+    post_received_at = models.DateTimeField()
+    at = models.DateTimeField()
+    # None: somebody on the shell.
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    reason = models.CharField(max_length=REASON_MAX_LENGTH)
+    outcome_before = models.CharField(max_length=40)
+    outcome_after = models.CharField(max_length=40)
+    lead = models.ForeignKey(Lead, models.PROTECT, related_name="replays", db_index=False)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        indexes = [
+            # The newest, for staff; those that made or met one lead, for its story.
+            models.Index(fields=["at"], name="replay_by_time"),
+            models.Index(fields=["lead"], name="replay_of_lead"),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.id}"
 
 
 class RateWindow(models.Model):

@@ -30,7 +30,7 @@ from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
 from leads.caps import Left, approved_in, periods_of
 from leads.facts import Lookups, decide, entries_of, facts_of, lock_person
-from leads.findings import Finding, Verdict, joined, opted_out_at
+from leads.findings import Facts, Finding, Verdict, joined, opted_out_at
 from leads.models import Lead, Suppression, version_of
 from sources.ids import uuid7
 from sources.keys import blank
@@ -120,9 +120,19 @@ def take(credential: Credential, arrival: Arrival, started_ns: int) -> tuple[Rec
     `started_ns`: `time.perf_counter_ns()` when the post came. Raises as `receive` does, and
     Problem for a source that is switched off and for a body that does not validate.
     """
-    source = credential.source
-    if not source.is_enabled:
+    if not credential.source.is_enabled:
         raise Problem("source-disabled")
+    reading, lead, tags = understand(credential, arrival)
+    received = receive(credential, arrival, reading, lead, tags, us_since(started_ns))
+    return received, reading
+
+
+def understand(credential: Credential, arrival: Arrival) -> tuple[Reading, Lead, list[Tag]]:
+    """Return how the body of a post is read, and the lead, not judged yet, and tags that it says.
+
+    Raises Problem for one that does not validate.
+    """
+    source = credential.source
     key = idempotency_key(arrival)
     plan = credential.structure if arrival.is_structured else credential.plan
     reading = read(members_of(arrival, credential), plan, is_structured=arrival.is_structured)
@@ -133,8 +143,7 @@ def take(credential: Credential, arrival: Arrival, started_ns: int) -> tuple[Rec
         reading.keep_unknown()
     lead, tags = new_lead(source, arrival, reading, credential.key.is_test)
     lead.idempotency_key, lead.fingerprint = key, fingerprint
-    received = receive(credential, arrival, reading, lead, tags, us_since(started_ns))
-    return received, reading
+    return reading, lead, tags
 
 
 def idempotency_key(arrival: Arrival) -> str:
@@ -192,7 +201,8 @@ def receive(
 
     def attempt() -> Received:
         with transaction.atomic():
-            state = look_up(credential, lead, is_person_looked_up=is_person_looked_up)
+            at = lead.received_at
+            state = look_up(credential, lead, at, is_person_looked_up=is_person_looked_up)
             if state is None or is_stale(credential, state):
                 raise Stale
             if state.lead_of_key or state.lead_of_external_id:
@@ -211,13 +221,16 @@ def receive(
     raise Problem("unavailable")
 
 
-def look_up(credential: Credential, lead: Lead, *, is_person_looked_up: bool) -> store.State | None:
+def look_up(
+    credential: Credential, lead: Lead, at: datetime, *, is_person_looked_up: bool = True
+) -> store.State | None:
     """Lock the person and return what the database knows; None if the key is no longer there.
 
-    Raises LookupFailed where an error is not of a database that is away. When the person is not
-    looked up, no lock is needed: no rule that needs it can run, so the lead is held.
+    `at`: its arrival, or its replay, by whose day the caps are. Raises LookupFailed where an error
+    is not of a database that is away. When the person is not looked up, no lock is needed: no rule
+    that needs it can run, so the lead is held.
     """
-    periods = periods_of(credential.source, lead.received_at)
+    periods = periods_of(credential.source, at)
     look = partial(store.gather, credential.key.id, lead, credential.source, periods)
     try:
         if is_person_looked_up:
@@ -277,13 +290,7 @@ def add(
     Raises Problem if a rule rejects it, Taken if another post took one of its ids since we looked.
     """
     source = credential.source
-    periods = periods_of(source, lead.received_at)
-    facts = facts_of(lead, source, lead.received_at, state.lookups, periods)
-    verdict, facts = decide(facts, source, periods, is_counted=not lead.is_test)
-    tell_what_did_not_run(verdict)
-    if verdict.rejecting:
-        raise refusal(verdict, reading, source)
-    lead.take(verdict, source)
+    facts = judge(source, lead, reading, state, lead.received_at)
     post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
     post.lead, post.notes = lead, notes(reading)
     if not store.write(lead, post):
@@ -296,6 +303,21 @@ def add(
         is_person_known=facts.entries is not None,
         caps=caps_left(source, lead.received_at, {c.period: c.used for c in facts.caps or ()}),
     )
+
+
+def judge(source: Source, lead: Lead, reading: Reading, state: store.State, at: datetime) -> Facts:
+    """Judge a new lead as of `at`, set what that comes to, and return the facts it rests on.
+
+    Raises Problem if a rule rejects it.
+    """
+    periods = periods_of(source, at)
+    facts = facts_of(lead, source, at, state.lookups, periods)
+    verdict, facts = decide(facts, source, periods, is_counted=not lead.is_test)
+    tell_what_did_not_run(verdict)
+    if verdict.rejecting:
+        raise refusal(verdict, reading, source)
+    lead.take(verdict, source, at)
+    return facts
 
 
 def caps_left(source: Source, at: datetime, used: Mapping[str, int]) -> tuple[Left, ...]:

@@ -160,6 +160,13 @@ def write(lead: Lead, post: Post) -> bool:
         return True
 
 
+def write_lead(lead: Lead) -> bool:
+    """Write a new lead whose post is there already; return False if one of its ids is taken."""
+    with connection.cursor() as cursor:
+        cursor.execute(insert(Lead, "VALUES ({}) ON CONFLICT DO NOTHING"), row(lead))
+        return bool(cursor.rowcount == 1)
+
+
 def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
     """Put tags on a new lead, those that still are there: one may be deleted at any time."""
     link = Lead.tags.through

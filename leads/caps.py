@@ -107,15 +107,14 @@ def approved_in(
 ) -> int:
     """Return how many leads of the source, tests apart, became Approved in this time.
 
-    Those that came in it by their index; those that had come before by their release. `known_at`:
-    only those that had been judged by then.
+    Those that came in it, and those that had come before and were released or replayed in it, each
+    by its index. `known_at`: only those that had been judged by then.
     """
     leads = source.leads.filter(is_test=False, approved_at__gte=since, approved_at__lt=until)
     if known_at:
         leads = leads.filter(judged_at__lt=known_at, approved_at__lte=known_at)
-    released = {"reviews__decision": "release", "reviews__at__gte": since, "reviews__at__lt": until}
     came = leads.filter(received_at__gte=since, received_at__lt=until).count()
-    return came + leads.filter(received_at__lt=since, **released).distinct().count()
+    return came + leads.filter(received_at__lt=since, approved_at__gt=F("received_at")).count()
 
 
 def counter(source: Source, period: Period) -> models.QuerySet[CapCounter]:

@@ -6,23 +6,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from leads.caps import CapCounter
 from leads.compliance import judge
 from leads.facts import decide, gather, lock_person, periods_for
-from leads.findings import Facts, Overrule, Verdict
+from leads.findings import Facts, Finding, Overrule, Verdict, joined
+from leads.imports import BadRow, ImportChunk, StagedRow, SuppressionImport
 from leads.reviews import (
+    LONGEST_ANSWER,
     UNDO_MINUTES,
     UNDO_WITHIN,
     AlreadyDecided,
     Disclosure,
     LeadIsErased,
+    LookBack,
     NotReleasable,
     NotUndone,
     NoWrittenConsent,
     Review,
+    act_by,
     reason_of,
     text_of,
 )
@@ -33,12 +37,22 @@ from sources.models import Business, Source, Tag
 from sources.rules import RULES_VERSION, Rule
 
 # The models of the app, some of which have modules of their own.
-__all__ = ["CapCounter", "Disclosure", "Lead", "RegistryList", "Review", "Suppression"]
+__all__ = [
+    "BadRow",
+    "CapCounter",
+    "Disclosure",
+    "ImportChunk",
+    "Lead",
+    "LookBack",
+    "RegistryList",
+    "Review",
+    "StagedRow",
+    "Suppression",
+    "SuppressionImport",
+]
 
 # How long TrustedForm keeps a certificate that nobody has claimed.
 CERTIFICATE_LASTS = timedelta(hours=72)
-# More than a post may take until it is answered.
-LONGEST_POST = timedelta(minutes=1)
 CONSENT_RULES = (Rule.CONSENT_MISSING, Rule.CONSENT_MALFORMED, Rule.CONSENT_REUSED)
 
 # What an erased lead looks like: the columns that say who the person is, and what they hold.
@@ -115,6 +129,8 @@ class Lead(models.Model):
     rules_version = models.CharField(max_length=80, blank=True)
     # When it was judged on arrival, with its person locked; by it, what came first is known.
     judged_at = models.DateTimeField("judged", null=True, blank=True)
+    # When it was made of a post that had been refused; None for one that was taken on arrival.
+    replayed_at = models.DateTimeField("replayed", null=True, blank=True)
     # When it first became Approved, whatever became of it since: what caps count.
     approved_at = models.DateTimeField("approved", null=True, blank=True)
     # What its certificate says. Whether the person has opted out since, the suppressions say.
@@ -236,18 +252,24 @@ class Lead(models.Model):
                 condition=~Q(certificate_id=""),
                 name="lead_of_certificate",
             ),
+            # Leads that were approved after they came, few: where the counter of a cap begins.
+            models.Index(
+                fields=["source", "approved_at"],
+                condition=Q(approved_at__gt=F("received_at")),
+                name="lead_approved_later",
+            ),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
 
-    def take(self, verdict: Verdict, source: Source) -> None:
-        """Set what judging the lead on arrival came to; nothing is saved."""
+    def take(self, verdict: Verdict, source: Source, at: datetime) -> None:
+        """Set what judging the lead, on arrival or when replayed, came to; nothing is saved."""
         self.findings = verdict.as_rows()
         self.rules_version = version_of(source)
         self.compliance_blocked_reason = verdict.reason
         self.compliance_status = self.Status.BLOCKED if verdict.holding else self.Status.APPROVED
-        self.approved_at = None if verdict.holding else self.received_at
+        self.approved_at = None if verdict.holding else at
         if self.certificate_id:
             self.consent_expires_at = self.received_at + CERTIFICATE_LASTS
         self.sms_consent_status = self.sms_consent_by(verdict, source)
@@ -340,6 +362,8 @@ class Lead(models.Model):
             last = lead.reviews.last()
             if last is None or last.decision == Review.Decision.UNDO:
                 raise NotUndone("There is none.")
+            if last.decision == Review.Decision.SUPPRESS:
+                raise NotUndone("The lead is blocked by a suppression.")
             if last.by != by:
                 raise NotUndone("Somebody else made it.")
             if at - last.at > UNDO_WITHIN:
@@ -354,6 +378,22 @@ class Lead(models.Model):
         self.refresh_from_db()
         return review
 
+    def suppress(self, found: tuple[Finding, ...], entry: Suppression, at: datetime) -> LookBack:
+        """Block this approved lead, for `entry` suppresses its person; return what is to be done.
+
+        `found` is what stands against it now. With its person locked by whoever made the entry.
+        """
+        reason = f"Suppressed since {entry.suppressed_at:%Y-%m-%d %H:%M} UTC."
+        review = self._reviewed(Review.Decision.SUPPRESS, entry.created_by, "", reason, at)
+        codes = {one.rule.value for one in found}
+        before = [one for one in review.findings_before if one["code"] not in codes]
+        review.findings_after = [*before, *(one.as_row() for one in found)]
+        review.rules_version_after = version_of(self.source)
+        self._decide(review, self.Status.BLOCKED, joined(found))
+        return LookBack.objects.create(
+            lead=self, suppression=entry, review=review, at=at, act_by=act_by(entry.suppressed_at)
+        )
+
     def seen_by(self, since: datetime, until: datetime) -> list[dict[str, str]]:
         """Return who was shown this lead in that time, and how: staff, and vendors by repeats."""
         shown = [
@@ -361,13 +401,19 @@ class Lead(models.Model):
             for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
         ]
         # The posts are of intake, which hangs them on its leads; answered a while after they came.
-        repeats = self.posts.filter(outcome="repeated", received_at__lte=until)
-        for one in repeats.filter(received_at__gte=since - LONGEST_POST).select_related("source"):
+        # One that staff replayed was not answered with the lead.
+        repeats = self.posts.filter(outcome="repeated", status=201, received_at__lte=until)
+        for one in repeats.filter(received_at__gte=since - LONGEST_ANSWER).select_related("source"):
             answered_at = one.received_at + timedelta(microseconds=one.took_us)
             if answered_at >= to_millisecond(since):  # which is all that a post's time says
                 at = answered_at.isoformat()
                 shown.append({"who": f"source {one.source}", "how": "repeat", "at": at})
         return sorted(shown, key=lambda one: one["at"])
+
+    @property
+    def judged_as_of(self) -> datetime:
+        """Return by which moment it was judged first: its arrival, or its replay."""
+        return self.replayed_at or self.received_at
 
     def status_at(self, at: datetime) -> str:
         """Return what the status was after all that was decided up to `at`."""

@@ -142,6 +142,11 @@ def ascii_digits(text: str) -> str:
 # --- contact ----------------------------------------------------------------------------------
 
 DIAL_OUT = re.compile(r"\A[^\w+]*(?:011|00)(?=[^0-9]*[1-9])", re.ASCII)
+# How nearly all numbers come, of which the library makes the same in a hundred times the time.
+USUAL = re.compile(
+    r"(?:\+?1[-. ]?)?(?:\(([2-9][0-9]{2})\) ?|([2-9][0-9]{2})[-. ]?)([0-9]{3})[-. ]?([0-9]{4})",
+    re.ASCII,
+)
 PHONE_MAX_LENGTH = 100
 PHONE_MAX_PARSES = 5
 
@@ -152,6 +157,8 @@ def phone(raw: str, region: str = "US") -> str:
     Raises NotAPhone if it cannot be parsed or cannot be a number; `phone-invalid` judges the rest.
     Source: contract §3 `phone`; ITU-T E.164.
     """
+    if region == "US" and (usual := USUAL.fullmatch(raw)):
+        return "+1" + "".join(filter(None, usual.groups()))
     text = DIAL_OUT.sub("+", ascii_digits(without_format_characters(raw)))
     if len(text) > PHONE_MAX_LENGTH:
         raise NotAPhone

@@ -1,16 +1,19 @@
-"""What staff decided on leads and who was shown them: rows that are only ever added.
+"""What was decided on leads and who was shown them: rows that are only ever added.
 
-`Lead.release`, `Lead.reject` and `Lead.undo` make the decisions. Source: contract §6.
+`Lead.release`, `Lead.reject` and `Lead.undo` make the decisions of staff; `leads/lookback.py` those
+that a suppression makes of leads that were let out before it. Source: contract §6.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, NoReturn
+from datetime import date, datetime, timedelta
+from typing import Any, NoReturn, Self
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from leads.findings import Finding
 from leads.normalize import CONTROL
@@ -19,6 +22,13 @@ from sources.ids import uuid7
 REASON_MAX_LENGTH = 200
 UNDO_MINUTES = 10
 UNDO_WITHIN = timedelta(minutes=UNDO_MINUTES)
+# More than a post, or a page of the console, may take until it is answered.
+LONGEST_ANSWER = timedelta(minutes=1)
+# How long a business has to honour that a person wants no more calls or texts.
+ACT_WITHIN_BUSINESS_DAYS = 10
+FRIDAY = 4
+# The last US zone in which a day begins: there the clock runs out first.
+LAST_US_ZONE = ZoneInfo("Pacific/Pago_Pago")
 
 
 class NotDecided(Exception):
@@ -122,12 +132,13 @@ class Review(AppendOnly):
         RELEASE = "release", "Released"
         REJECT = "reject", "Rejected"
         UNDO = "undo", "Undone"
+        SUPPRESS = "suppress", "Blocked by a later suppression"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     lead = models.ForeignKey("Lead", models.PROTECT, related_name="reviews", db_index=False)
     decision = models.CharField(max_length=10, choices=Decision.choices)
     at = models.DateTimeField()
-    # None: somebody on the shell.
+    # None: somebody on the shell; of a suppression, whoever made it.
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
@@ -154,12 +165,12 @@ class Review(AppendOnly):
         indexes = [
             # The decisions on one lead, in order.
             models.Index(fields=["lead", "at"], name="review_of_lead"),
-            # The releases of a day or month: where the counter of a cap begins.
+            # The newest decisions: the page of them.
             models.Index(fields=["at"], name="review_by_time"),
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(decision__in=["release", "reject", "undo"]),
+                condition=Q(decision__in=["release", "reject", "undo", "suppress"]),
                 name="review_decision_known",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="review_has_reason"),
@@ -187,6 +198,95 @@ def changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[s
         "new": [one for one in now if one not in then],
         "same": [one for one in now if one in then],
     }
+
+
+def act_by(since: datetime) -> date:
+    """Return the last day to act on what a person said at `since`: ten business days later.
+
+    Monday to Friday; holidays are not taken out, so that it is never later than the law has it.
+    Source: 47 CFR 64.1200(a)(10).
+    """
+    day = since.astimezone(LAST_US_ZONE).date()
+    left = ACT_WITHIN_BUSINESS_DAYS
+    while left:
+        day += timedelta(days=1)
+        left -= day.weekday() <= FRIDAY
+    return day
+
+
+class AlreadySettled(NotDecided):
+    """This look-back has been settled before."""
+
+
+class LookBackQuerySet(models.QuerySet["LookBack"]):
+    def unsettled(self) -> Self:
+        """Keep those that somebody has to act on, the most urgent first."""
+        return self.filter(settled_at=None).order_by("act_by", "id")
+
+
+class LookBack(models.Model):
+    """A lead that had been let out when its person was suppressed, and what staff do about it.
+
+    It is blocked by `review`; whoever has it from before must be told, until `act_by`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    lead = models.ForeignKey("Lead", models.PROTECT, related_name="look_backs", db_index=False)
+    suppression = models.ForeignKey(
+        "Suppression", models.PROTECT, related_name="look_backs", db_index=False
+    )
+    review = models.OneToOneField(Review, models.PROTECT, related_name="look_back")
+    at = models.DateTimeField()
+    act_by = models.DateField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    settled_note = models.TextField(blank=True)
+
+    objects = LookBackQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        permissions = [("settle_lookback", "Can settle a look-back")]
+        indexes = [
+            # What is to be done, the most urgent first.
+            models.Index(
+                fields=["act_by", "id"], condition=Q(settled_at=None), name="look_back_unsettled"
+            ),
+            # Those of one lead; those that one suppression made.
+            models.Index(fields=["lead"], name="look_back_of_lead"),
+            models.Index(fields=["suppression"], name="look_back_of_suppression"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(settled_at=None, settled_note="")
+                | Q(settled_at__isnull=False) & ~Q(settled_note=""),
+                name="look_back_settled_with_note",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"look-back {self.id}"
+
+    def seen_by(self) -> list[dict[str, str]]:
+        """Return who was shown the lead from its approval until it was blocked, and how.
+
+        And who was in the moment after: a page that was being answered showed it as it was.
+        """
+        since = self.lead.approved_at or self.lead.received_at
+        return self.lead.seen_by(since, self.at + LONGEST_ANSWER)
+
+    def settle(self, by: Any, note: str) -> None:
+        """Record what was done about it; raises NoReason, UnfitText or AlreadySettled."""
+        text = text_of(note)
+        if not text:
+            raise NoReason
+        now = timezone.now()
+        rows = LookBack.objects.filter(id=self.id, settled_at=None)
+        if not rows.update(settled_at=now, settled_by=by, settled_note=text):
+            raise AlreadySettled
+        self.refresh_from_db()
 
 
 class Disclosure(AppendOnly):

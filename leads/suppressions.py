@@ -1,8 +1,8 @@
 """Who may not be contacted: opt-outs and the like of a business, and do-not-call registries.
 
-An entry is never deleted and never rewritten; it ends by a release with a reason. It holds
-normalised values only, by which leads are matched. Source: contract §6 `suppressed`,
-`on-dnc-registry`.
+`leads/lookback.py` makes an entry, which is never deleted and never rewritten; it ends by a release
+with a reason. It holds normalised values only, by which leads are matched. Source: contract §6
+`suppressed`, `on-dnc-registry`.
 """
 
 from __future__ import annotations
@@ -77,64 +77,6 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         """Keep the entries that name one of these, whatever their channel."""
         by_phone = Q(phone=phone) & ~Q(phone="")
         return self.filter(by_phone | Q(email_key=email_key) & ~Q(email_key=""))
-
-    def suppress(
-        self,
-        *,
-        business: Business | None,
-        phone: str = "",
-        email: str = "",
-        kind: Suppression.Kind,
-        channel: Suppression.Channel | None = None,
-        reason: str = "",
-        provenance: str = "",
-        by: Any = None,
-        since: datetime | None = None,
-        list_name: str = "",
-        listed_on: date | None = None,
-    ) -> tuple[Suppression, bool]:
-        """Suppress a person in any spelling; return the entry, and whether it is new.
-
-        One that stands already, of the same person, business, channel, kind and list, is returned
-        as it is. When this has returned, no lead of the person becomes Approved: intake and release
-        take the same locks; of a registry, none but by mode `flag` or written consent.
-        `channel`: by default all. `since`: when the person said so, now by default. For a
-        registry no business, but the list's name and date. Raises Unacceptable for what is no
-        phone or e-mail, ValidationError for what cannot be or would block nothing.
-        """
-        entry = Suppression(
-            business=business,
-            phone=normalize.phone(normalize.plain_text(phone)) if phone else "",
-            email_key=normalize.email_key(normalize.email(normalize.plain_text(email)))
-            if email
-            else "",
-            kind=kind,
-            channel=channel or Suppression.Channel.ALL,
-            reason=reason,
-            provenance=provenance,
-            created_by=by,
-            list_name=list_name,
-            listed_on=listed_on,
-        )
-        with transaction.atomic():
-            lock(entry.subjects())
-            entry.created_at = timezone.now()  # once we have the locks: in the order of events
-            entry.suppressed_at = since or entry.created_at
-            entry.full_clean(validate_constraints=False)
-            if listed_on:
-                RegistryList.objects.make_known(list_name, listed_on)
-            same = self.active().filter(
-                business=business,
-                phone=entry.phone,
-                email_key=entry.email_key,
-                channel=entry.channel,
-                kind=kind,
-                list_name=list_name,
-            )
-            if found := same.first():
-                return found, False
-            entry.save(force_insert=True)
-            return entry, True
 
 
 class Suppression(models.Model):
@@ -280,6 +222,11 @@ class Suppression(models.Model):
         """Return what to lock for this person."""
         return subjects(self.phone, self.email_key)
 
+    def names(self, phone: str, email_key: str) -> bool:
+        """Say whether this entry counts on that phone or e-mail: what `matching` keeps."""
+        is_email_named = bool(email_key) and self.email_key == email_key
+        return self.reaches_phone(phone) or (is_email_named and self.channel in EMAIL_CHANNELS)
+
     def reaches_phone(self, phone: str) -> bool:
         """Say whether this entry counts on that phone."""
         return bool(phone) and self.phone == phone and self.channel in PHONE_CHANNELS
@@ -318,6 +265,10 @@ class RegistryListQuerySet(models.QuerySet["RegistryList"]):
         """Keep the editions of lists that leads are checked against."""
         return self.filter(retired_at=None)
 
+    def load(self, name: str, listed_on: date) -> None:
+        """Take an edition of a list into use, unless it is in use."""
+        self.in_use().get_or_create(name=name, listed_on=listed_on)
+
     def make_known(self, name: str, listed_on: date) -> None:
         """Take a list of which an entry came into use, unless it is already.
 
@@ -326,7 +277,7 @@ class RegistryListQuerySet(models.QuerySet["RegistryList"]):
         """
         editions = self.filter(name=name)
         if not editions.exists():
-            self.get_or_create(name=name, listed_on=listed_on)
+            self.load(name, listed_on)
         elif not editions.in_use().exists():
             raise ValidationError({"list_name": "This list is no longer in use."})
 
@@ -348,7 +299,12 @@ class RegistryList(models.Model):
     class Meta:
         ordering = ["name", "-listed_on"]
         constraints = [
-            models.UniqueConstraint(fields=["name", "listed_on"], name="registry_list_once")
+            # One that was retired may be loaded again.
+            models.UniqueConstraint(
+                fields=["name", "listed_on"],
+                condition=Q(retired_at=None),
+                name="registry_edition_once",
+            )
         ]
 
     def __str__(self) -> str:

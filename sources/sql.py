@@ -1,10 +1,10 @@
-"""What hand-written SQL shares: the ORM's names, and raw values as its fields have them."""
+"""What goes beyond the ORM: round trips, one view, its names and raw values in our own SQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 
 @contextmanager
@@ -18,6 +18,29 @@ def one_round_trip() -> Iterator[None]:
         return
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
+
+
+@contextmanager
+def one_view() -> Iterator[None]:
+    """Let all that is read inside be of one moment, without keeping anybody from writing.
+
+    Not inside another transaction, of which everything then is what that sees.
+    """
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "sqlite":
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")  # Django's own begin by becoming the writer
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
+    else:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
 
 
 def quoted(name: Any) -> str:

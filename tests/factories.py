@@ -7,6 +7,7 @@ from typing import Any
 from django.test import Client
 from django.utils import timezone
 
+from leads import lookback
 from leads.models import WITHOUT_PERSON, Lead, Suppression
 from sources.models import Business, Source, SourceKey, Vendor
 from sources.rules import Mode, Rule
@@ -59,7 +60,7 @@ def suppress(value: str, business: Business | None = None, **more: Any) -> Suppr
     given: dict[str, Any] = {"kind": Suppression.Kind.OPT_OUT, **person, **more}
     if given["kind"] == Suppression.Kind.DNC_REGISTRY:
         given = {"list_name": "National", "listed_on": timezone.now().date(), **given}
-    return Suppression.objects.suppress(business=business, **given)[0]
+    return lookback.suppress(business=business, **given).entry
 
 
 def flat_post(**members: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_a_lead_is_judged_again_by_what_was_known_then(db: None) -> None:
         later.send(trustedFormUrl=CERTIFICATE, phone="512-555-0199", email=..., subId="x")
     )
     same = lead_of(later.send(email="second@example.com"))
-    entry = suppress("512-555-0137", source.business)
+    entry = suppress("ada@example.com", source.business)  # whom only the first of them names
     suppressed_at = timezone.now()
     entry.release(None, "They signed again.", "certificate 3f…")
     RegistryList.objects.create(name="National", listed_on=date.today() - timedelta(days=50))
@@ -217,8 +217,8 @@ def test_a_lead_that_had_to_wait_is_explained_by_what_was_there_when_it_was_judg
     def looked_up_after_others(*args: Any, **more: Any) -> Any:
         monkeypatch.setattr(receive, "look_up", real)
         time.sleep(0.002)
-        other.send()
-        suppress("ada@example.com", source.business)
+        other.send(email="second@example.com")
+        suppress("ada@example.com", source.business)  # not whoever sent the other lead
         return real(*args, **more)
 
     monkeypatch.setattr(receive, "look_up", looked_up_after_others)

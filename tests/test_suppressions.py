@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from leads import normalize
+from leads import lookback, normalize
 from leads.models import Lead, RegistryList, Suppression
 from leads.suppressions import AlreadyReleased, NoEvidence, NoReleaseReason, UnfitReleaseText
 from sources.models import Source
@@ -139,20 +139,20 @@ def test_other_channels_are_no_opt_out_from_text_messages(source: Source, channe
 
 def test_the_same_entry_twice_is_one(source: Source) -> None:
     business = source.business
-    first, is_new = Suppression.objects.suppress(
+    first = lookback.suppress(
         business=business, phone="(512) 555-0137", kind=Suppression.Kind.OPT_OUT
     )
-    assert is_new
-    again, is_new = Suppression.objects.suppress(
+    assert first.is_new
+    again = lookback.suppress(
         business=business, phone="001 512 555 0137", kind=Suppression.Kind.OPT_OUT
     )
-    assert (again, is_new) == (first, False)
+    assert (again.entry, again.is_new) == (first.entry, False)
     suppress(PHONE, business, kind="complaint")
     suppress(PHONE, business, channel="sms")
     suppress(PHONE, make_business())
     assert Suppression.objects.count() == 4
-    first.release(None, "They signed again.", CONSENTED)
-    assert suppress(PHONE, business) != first
+    first.entry.release(None, "They signed again.", CONSENTED)
+    assert suppress(PHONE, business) != first.entry
 
 
 def test_each_person_and_each_list_has_an_entry_of_its_own(source: Source) -> None:
@@ -215,7 +215,7 @@ def test_an_entry_that_cannot_be_is_refused(source: Source, wrong: dict[str, Any
         "kind": Suppression.Kind.OPT_OUT,
     }
     with pytest.raises(ValidationError):
-        Suppression.objects.suppress(**given | wrong)
+        lookback.suppress(**given | wrong)
     assert not Suppression.objects.exists()
     assert not RegistryList.objects.exists()
 

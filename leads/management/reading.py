@@ -1,4 +1,4 @@
-"""What the commands on leads and suppressions share: a person in any spelling, a time."""
+"""What the commands on leads and suppressions share: a person, a time, a look-back as a text."""
 
 from datetime import datetime
 
@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from leads import normalize
+from leads.models import LookBack
 
 
 def person_of(values: list[str]) -> dict[str, str]:
@@ -30,3 +31,16 @@ def moment(text: str) -> datetime:
     """Return a date or a time, in UTC unless it says otherwise; raises ValueError."""
     at = datetime.fromisoformat(text)
     return at if at.tzinfo else timezone.make_aware(at)
+
+
+def told_of(one: LookBack) -> str:
+    """Return a look-back for people: the lead, who has seen it, and until when to act."""
+    seen = [f"    {each['at']}  {each['how']}  {each['who']}" for each in one.seen_by()]
+    return "\n".join(
+        [
+            f"Blocked: lead {one.lead_id}, approved until {one.at:%Y-%m-%d %H:%M} UTC.",
+            f"  Act by {one.act_by} (ten business days): tell whoever has it. "
+            f"{'Seen by:' if seen else 'Nobody was shown it here.'}",
+            *seen,
+        ]
+    )

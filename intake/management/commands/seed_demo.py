@@ -16,6 +16,7 @@ from django.utils import timezone
 from intake.authentication import Credential, credential_of
 from intake.problems import Problem
 from intake.receive import Arrival, keep_refused, take
+from leads.lookback import suppress
 from leads.models import Suppression, to_millisecond
 from sources.management.lookup import ClearCommand
 from sources.models import Business, Source, Tag, Vendor
@@ -136,7 +137,7 @@ def make_sources(now: datetime) -> list[Credential]:
         row, _ = source.issue_key(label="demo history", expires_at=now + timedelta(minutes=10))
         credentials.append(credential_of(row))
     for phone, kind, reason in SUPPRESSED:
-        Suppression.objects.suppress(
+        suppress(
             business=business, phone=phone, kind=kind, reason=reason, provenance="demo", by=owner
         )
     return credentials

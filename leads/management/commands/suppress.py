@@ -1,11 +1,12 @@
-"""Suppress a person: from now on none of their leads is approved."""
+"""Suppress a person: from now on none of their leads is approved, nor stays so."""
 
 from datetime import date
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from leads.management.reading import moment, person_of
+from leads.lookback import suppress
+from leads.management.reading import moment, person_of, told_of
 from leads.models import Suppression
 from sources.management.lookup import ClearCommand, business_by
 
@@ -13,7 +14,8 @@ from sources.management.lookup import ClearCommand, business_by
 class Command(ClearCommand):
     help = (
         "Suppress a phone number, an e-mail address or both, in any spelling. When it returns, no "
-        "lead of this person is approved any more."
+        "lead of this person is approved any more: those that were are blocked, and who has seen "
+        "them is told."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,7 +37,7 @@ class Command(ClearCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         is_registry = options["kind"] == Suppression.Kind.DNC_REGISTRY
-        entry, is_new = Suppression.objects.suppress(
+        done = suppress(
             business=None if is_registry else business_by(options["business"]),
             **person_of(options["values"]),
             kind=Suppression.Kind(options["kind"]),
@@ -46,6 +48,9 @@ class Command(ClearCommand):
             list_name=options["list"],
             listed_on=options["list_date"],
         )
+        entry = done.entry
         whose = entry.business or "every business"
-        told = "Suppressed" if is_new else "Suppressed before"
+        told = "Suppressed" if done.is_new else "Suppressed before"
         self.stdout.write(f"{told}: {entry.kind}, {entry.channel}, for {whose}. Entry {entry.id}.")
+        for one in done.look_backs:
+            self.stdout.write(told_of(one))

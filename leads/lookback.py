@@ -1,0 +1,183 @@
+"""A new suppression, and what it means for leads that had been let out before it.
+
+It blocks every approved lead of its person in the same transaction, under the locks that intake and
+release take, so that at no moment a lead is approved whose person is suppressed. Source: contract
+§6 `suppressed`, `on-dnc-registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from leads import normalize
+from leads.compliance import RULES
+from leads.facts import entries_of
+from leads.findings import Facts, Finding
+from leads.models import Lead, LookBack, RegistryList, Suppression
+from leads.reviews import Review
+from sources.locks import lock
+from sources.models import Business, Source
+from sources.rules import Mode, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A suppression that stands, whether it is new, and the leads that were blocked for it."""
+
+    entry: Suppression
+    is_new: bool
+    look_backs: list[LookBack]
+
+
+def suppress(
+    *,
+    business: Business | None,
+    phone: str = "",
+    email: str = "",
+    kind: Suppression.Kind,
+    channel: Suppression.Channel | None = None,
+    reason: str = "",
+    provenance: str = "",
+    by: Any = None,
+    since: datetime | None = None,
+    list_name: str = "",
+    listed_on: date | None = None,
+) -> Suppressed:
+    """Suppress a person in any spelling, and block the leads of theirs that were let out.
+
+    An entry that stands already, of the same person, business, channel, kind and list, is returned
+    as it is. When this has returned, no lead of the person is or becomes Approved: intake and
+    release take the same locks; of a registry, none but by mode `flag` or written consent.
+    `channel`: by default all. `since`: when the person said so, now by default. For a registry no
+    business, but the list's name and date. Raises Unacceptable for what is no phone or e-mail,
+    ValidationError for what cannot be or would block nothing.
+    """
+    entry = Suppression(
+        business=business,
+        phone=normalize.phone(normalize.plain_text(phone)) if phone else "",
+        email_key=normalize.email_key(normalize.email(normalize.plain_text(email)))
+        if email
+        else "",
+        kind=kind,
+        channel=channel or Suppression.Channel.ALL,
+        reason=reason,
+        provenance=provenance,
+        created_by=by,
+        list_name=list_name,
+        listed_on=listed_on,
+    )
+    with transaction.atomic():
+        lock(entry.subjects())
+        entry.created_at = timezone.now()  # once we have the locks: in the order of events
+        entry.suppressed_at = since or entry.created_at
+        entry.full_clean(validate_constraints=False)
+        if listed_on:
+            RegistryList.objects.make_known(list_name, listed_on)
+        same = Suppression.objects.active().filter(
+            business=business,
+            phone=entry.phone,
+            email_key=entry.email_key,
+            channel=entry.channel,
+            kind=kind,
+            list_name=list_name,
+        )
+        found = same.first()
+        if not found:
+            entry.save(force_insert=True)
+        blocked = look_back(business, [entry.phone], [entry.email_key], entry.created_at)
+        return Suppressed(found or entry, not found, blocked)
+
+
+def look_back(
+    business: Business | UUID | None,
+    phones: Collection[str],
+    email_keys: Collection[str],
+    at: datetime,
+) -> list[LookBack]:
+    """Block each approved lead of these persons that a standing suppression names, as of `at`.
+
+    Of one business, or of all. With the persons locked. A registry blocks no lead of a source that
+    only flags it, nor one that was released with the person's written consent.
+    """
+    leads = approved_of(business, phones, email_keys)
+    if not leads:
+        return []
+    lists = set(RegistryList.objects.in_use().values_list("name", flat=True))
+    sources = {
+        one.id: one
+        for one in Source.objects.with_settings().filter(id__in={one.source_id for one in leads})
+    }
+    blocked = []
+    for lead in leads:
+        lead.source = sources[lead.source_id]
+        rows = Suppression.objects.active().in_force_for(lead.business_id)
+        entries = [
+            one
+            for one in rows.matching(lead.phone, lead.email_key).order_by("suppressed_at", "id")
+            if not one.list_name or one.list_name in lists
+        ]
+        found = findings_of(lead, entries, at)
+        if found:
+            is_own = any(one.rule == Rule.SUPPRESSED for one in found)
+            first = next(one for one in entries if is_own == (not one.list_name))
+            blocked.append(lead.suppress(found, first, at))
+    return blocked
+
+
+def approved_of(
+    business: Business | UUID | None, phones: Iterable[str], email_keys: Iterable[str]
+) -> list[Lead]:
+    """Return the approved leads of these persons, their rows locked, in order of their ids."""
+    rows = Lead.objects.filter(compliance_status=Lead.Status.APPROVED)
+    if business is None:
+        # Named one by one, since the indexes on persons begin with the business.
+        rows = rows.filter(business__in=list(Business.objects.values_list("id", flat=True)))
+    else:
+        rows = rows.filter(business=business)
+    found: set[UUID] = set()
+    for name, wanted in (("phone", phones), ("email_key", email_keys)):
+        given = [one for one in wanted if one]
+        if given:
+            named = rows.exclude(**{name: ""}).filter(**{f"{name}__in": given})
+            found.update(named.values_list("id", flat=True))
+    if not found:
+        return []
+    # Read again: whoever had one of them locked may have blocked it.
+    return list(rows.filter(id__in=found).select_for_update(no_key=True).order_by("id"))
+
+
+def findings_of(lead: Lead, entries: list[Suppression], at: datetime) -> tuple[Finding, ...]:
+    """Return what suppressions that match a lead have against its staying approved."""
+    facts = Facts(
+        arrived_on=at.date(),
+        judged_at=at,
+        has_phone=bool(lead.phone),
+        entries=tuple(entries_of(entries, lead.phone)),
+    )
+    found = []
+    for rule in (Rule.SUPPRESSED, Rule.ON_DNC_REGISTRY):
+        kind = RULES[rule]
+        told = kind.run(facts)
+        if told is None:
+            continue
+        if rule == Rule.ON_DNC_REGISTRY and not is_held_by_registry(lead):
+            continue
+        found.append(
+            Finding(rule, Mode.HOLD, told.sentence, told.field, told.evidence, kind.overrule)
+        )
+    return tuple(found)
+
+
+def is_held_by_registry(lead: Lead) -> bool:
+    """Say whether a do-not-call registry keeps this lead from being contacted."""
+    if lead.source.modes[Rule.ON_DNC_REGISTRY] == Mode.FLAG:
+        return False
+    released = lead.reviews.filter(decision=Review.Decision.RELEASE).last()
+    return not (released and released.written_consent)

@@ -1,0 +1,194 @@
+"""What other settings of a source would do: its leads of some days judged by both, side by side.
+
+By the facts of the moment at which each lead was judged first, by the pure rules of intake. Nothing
+is written.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+
+from leads import caps
+from leads.compliance import judge
+from leads.facts import facts_of
+from leads.findings import Verdict
+from leads.models import Lead
+from leads.past import Past, chunks
+from sources.models import Source
+from sources.rules import ALLOWED_MODES, Mode, Rule
+
+AT_ONCE = 500
+EXAMPLES = 5
+
+# The settings of a source by which a lead is judged, its modes apart.
+SETTINGS = frozenset(
+    {
+        *("compliance_approved_at", "allowed_states", "allowed_products", "allowed_verticals"),
+        *("is_trusted_form_required", "duplicate_window_days", "duplicate_scope"),
+        *("daily_cap", "monthly_cap", "time_zone"),
+    }
+)
+
+
+class Became(StrEnum):
+    """What becomes of a lead when it is judged."""
+
+    APPROVED = "approved"
+    HELD = "held"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Flips:
+    """The leads of which one rule makes something else: how many, and some of them."""
+
+    more: int = 0  # that it would hold or refuse, and does not now
+    fewer: int = 0  # that it holds or refuses now, and would not
+    more_examples: list[UUID] = field(default_factory=list)
+    fewer_examples: list[UUID] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """How a source's leads would fare by other settings, against those of now.
+
+    `became` counts leads by what they become by the settings of now and by the others. `refused`
+    posts, of which a rule refused each, are no leads and so not among them.
+    """
+
+    since: datetime
+    leads: int = 0
+    refused: int = 0
+    became: Counter[tuple[Became, Became]] = field(default_factory=Counter)
+    rules: dict[Rule, Flips] = field(default_factory=lambda: defaultdict(Flips))
+
+    def count(self, now: Became | None, then: Became | None) -> int:
+        """Return how many leads go from one outcome to the other; None is any other outcome."""
+        return sum(
+            number
+            for (before, after), number in self.became.items()
+            if before != after and now in (None, before) and then in (None, after)
+        )
+
+    @property
+    def more_held(self) -> int:
+        """Return how many more leads would be held than are by the settings of now."""
+        return self.count(None, Became.HELD)
+
+    @property
+    def fewer_held(self) -> int:
+        """Return how many leads that are held by the settings of now would not be."""
+        return self.count(Became.HELD, None)
+
+
+def changed(source: Source, settings: Mapping[str, Any], modes: Mapping[Rule, Mode]) -> Source:
+    """Return a source with other settings and modes, for judging by it, not for saving.
+
+    Raises ValidationError for what cannot be set so.
+    """
+    unknown = set(settings) - SETTINGS
+    if unknown:
+        raise ValidationError(f"Leads are not judged by: {', '.join(sorted(unknown))}.")
+    other = copy.copy(source)
+    for name, value in settings.items():
+        setattr(other, name, value)
+    other.clean_fields(
+        exclude=[one.name for one in Source._meta.fields if one.name not in settings]
+    )
+    for rule, mode in modes.items():
+        if mode not in ALLOWED_MODES[rule]:
+            allowed = ", ".join(ALLOWED_MODES[rule])
+            raise ValidationError({"mode": f"{rule} may be set to: {allowed}."})
+    other.modes = source.modes | dict(modes)
+    return other
+
+
+def rehearse(
+    source: Source,
+    settings: Mapping[str, Any],
+    modes: Mapping[Rule, Mode],
+    *,
+    days: int,
+    now: datetime,
+) -> Rehearsal:
+    """Judge a source's leads of the last days by its settings and modes and by others.
+
+    Tests and erased leads apart. Each is judged by what was known of its person when it was judged
+    first, and by which leads were approved then in truth; the caps are filled, by either settings,
+    with the leads of these days as they would have come. Raises ValidationError.
+    """
+    other = changed(source, settings, modes)
+    since = now - timedelta(days=days)
+    done = Rehearsal(since)
+    done.refused = source.posts.filter(received_at__gte=since, status=422, lead=None).count()
+    rows = source.leads.filter(is_test=False, erased_at=None, received_at__gte=since)
+    judges = (Judge(source, since), Judge(other, since))
+    for leads in chunks(rows.order_by("received_at", "id").iterator(AT_ONCE), AT_ONCE):
+        past = Past(source.business_id, leads)
+        for lead in leads:
+            before, after = (one.judge(lead, past) for one in judges)
+            done.leads += 1
+            done.became[became(before), became(after)] += 1
+            if became(before) != became(after):
+                note(done.rules, lead, before, after)
+    return done
+
+
+class Judge:
+    """Judges leads of a source in order, by its settings, and fills its caps with them."""
+
+    def __init__(self, source: Source, since: datetime) -> None:
+        self.source = source
+        self.since = since
+        self.used: dict[str, int] = {}
+
+    def judge(self, lead: Lead, past: Past) -> Verdict:
+        """Return the verdict on a lead as of when it was judged first."""
+        at = lead.judged_as_of
+        periods = caps.periods_of(self.source, at)
+        for one in periods:
+            if one.name not in self.used:
+                # What came before the first of the days that are rehearsed.
+                until = min(max(self.since, one.starts_at), one.ends_at)
+                self.used[one.name] = caps.approved_in(self.source, one.starts_at, until)
+        looked_up = past.of(lead, self.source, lead.judged_at or at, dict(self.used))
+        facts = facts_of(lead, self.source, at, looked_up, periods)
+        verdict = judge(facts, self.source.modes)
+        if not verdict.standing:
+            for one in periods:
+                self.used[one.name] += 1
+        return verdict
+
+
+def became(verdict: Verdict) -> Became:
+    """Return what becomes of a lead with this verdict."""
+    if verdict.rejecting:
+        return Became.REFUSED
+    return Became.HELD if verdict.holding else Became.APPROVED
+
+
+def note(rules: dict[Rule, Flips], lead: Lead, before: Verdict, after: Verdict) -> None:
+    """Note by which rules a lead flips."""
+    stood = {one.rule: one.mode for one in before.standing}
+    stands = {one.rule: one.mode for one in after.standing}
+    for rule in Rule:
+        if stood.get(rule) == stands.get(rule):
+            continue
+        flips = rules[rule]
+        if rule in stands:
+            flips.more += 1
+            if len(flips.more_examples) < EXAMPLES:
+                flips.more_examples.append(lead.id)
+        if rule in stood:
+            flips.fewer += 1
+            if len(flips.fewer_examples) < EXAMPLES:
+                flips.fewer_examples.append(lead.id)
