@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from intake.models import Post, RefusalCount
+from intake.models import Post, RefusalCount, Replay
 from leads.admin import RecordAdmin
 
 
@@ -16,6 +16,18 @@ class PostAdmin(RecordAdmin):
         *("id", "received_at", "source", "key", "request_id", "method", "path"),
         *("status", "outcome", "answer", "findings", "rules_version", "notes", "lead", "body_size"),
         *("has_credential_blanked", "took_us"),
+    ]
+
+
+@admin.register(Replay)
+class ReplayAdmin(RecordAdmin):
+    list_display = ["at", "post_id", "outcome_before", "outcome_after", "by", "reason"]
+    ordering = ["-at"]
+    list_select_related = ["by"]
+    search_fields = ["=post_id", "=lead__id"]
+    fields = [
+        *("at", "post_id", "post_received_at", "outcome_before", "outcome_after", "lead"),
+        *("by", "reason"),
     ]
 
 

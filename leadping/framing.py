@@ -1,7 +1,14 @@
-"""What waitress itself refuses, before any of our code sees it, answered as a problem too."""
+"""What waitress itself refuses, before any of our code sees it, answered as a problem too.
+
+And what it takes: bodies up to 16 MiB, and where staff import a list, files.
+"""
+
+import copy
+from typing import Any
 
 import waitress.server
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask
 
 from intake.problems import Problem
@@ -40,10 +47,29 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(response.content)
 
 
+# Room for ten million numbers; waitress writes what is large to disk as it comes.
+MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+UPLOAD_PATH = "/admin/leads/suppressionimport/add/"
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request; where lists are imported it may be large."""
+
+    adj: Any
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.path == UPLOAD_PATH:
+            limits = copy.copy(self.adj)
+            limits.max_request_body_size = MAX_UPLOAD_BYTES
+            self.adj = limits
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with problems for answers to what cannot be read."""
 
     error_task_class = ProblemTask
+    parser_class = Parser
 
 
 def use_problems() -> None:

@@ -76,6 +76,8 @@ class SuppressionImport(models.Model):
     objects = SuppressionImportQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "import of a list"
+        verbose_name_plural = "imports of lists"
         ordering = ["-created_at", "-id"]
         constraints = [
             models.CheckConstraint(
@@ -96,6 +98,11 @@ class SuppressionImport(models.Model):
     def is_over(self) -> bool:
         """Say whether nobody works at it any more."""
         return self.state in (self.State.DONE, self.State.CANCELLED, self.State.FAILED)
+
+    @property
+    def can_be_resumed(self) -> bool:
+        """Say whether it left off in the middle."""
+        return self.state in (self.State.CANCELLED, self.State.FAILED)
 
     @property
     def rows_known(self) -> int:

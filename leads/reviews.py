@@ -247,6 +247,7 @@ class LookBack(models.Model):
     objects = LookBackQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "look-back"
         ordering = ["-at", "-id"]
         permissions = [("settle_lookback", "Can settle a look-back")]
         indexes = [

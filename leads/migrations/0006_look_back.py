@@ -58,6 +58,7 @@ class Migration(migrations.Migration):
                 ("settled_note", models.TextField(blank=True)),
             ],
             options={
+                "verbose_name": "look-back",
                 "ordering": ["-at", "-id"],
                 "permissions": [("settle_lookback", "Can settle a look-back")],
             },
@@ -179,6 +180,8 @@ class Migration(migrations.Migration):
                 ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "import of a list",
+                "verbose_name_plural": "imports of lists",
                 "ordering": ["-created_at", "-id"],
             },
         ),
