@@ -10,6 +10,10 @@ from leads.reviews import REASON_MAX_LENGTH, AppendOnly
 from sources.ids import uuid7
 from sources.models import Source, SourceKey
 
+# Of posts that were answered so only the start is kept. Source: contract §9, "What is kept".
+CUT_STATUSES = (403, 413)
+START_BYTES = 4 * 1024
+
 
 class Post(models.Model):
     """One submission, as it was received, with its outcome; only ever added.
@@ -60,8 +64,11 @@ class Post(models.Model):
 
     @property
     def is_cut(self) -> bool:
-        """Say whether only the start of the body was kept."""
-        return self.body_size > len(self.body)
+        """Say whether only the start of the body was kept.
+
+        Its size does not tell: where a key was blanked, the body is shorter than it came.
+        """
+        return self.status in CUT_STATUSES and self.body_size > START_BYTES
 
 
 class Replay(AppendOnly):

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from intake import refusals, throttling
 from intake.authentication import Credential, authenticate, note_use
 from intake.bodies import malformed
+from intake.models import START_BYTES
 from intake.problems import Kept, Problem
 from intake.receive import Arrival, Stale, keep_refused, take, us_since
 from intake.trouble import Away, is_connection_lost, is_unavailable, renew_connections
@@ -30,7 +31,6 @@ from sources.keys import blank, blank_bytes
 from sources.rules import public_code
 
 MAX_BODY_BYTES = 64 * 1024
-START_BYTES = 4 * 1024
 MAX_DECLARED_BYTES = 2**31 - 1
 HEADER_MAX_LENGTH = 512
 PATH_MAX_LENGTH = 200

@@ -17,6 +17,7 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from leadping.jobs.models import Job
 from leads import importing
 from leads.models import (
     Disclosure,
@@ -316,6 +317,9 @@ class SuppressionImportAdmin(RecordAdmin):
 
 def verbs_of(one: SuppressionImport) -> list[tuple[str, str]]:
     """Return what may be done with an import now, and how the button is called."""
+    cancel, resume = ("cancel", "Cancel"), ("resume", "Go on")
     if one.state in SuppressionImport.UNDER_WAY:
-        return [] if one.is_cancel_wanted else [("cancel", "Cancel")]
-    return [("resume", "Go on")] if one.can_be_resumed else []
+        # Nobody works at it any more once its job has been given up.
+        is_left = not Job.objects.open().filter(key=str(one)).exists()
+        return [*([resume] if is_left else []), *([] if one.is_cancel_wanted else [cancel])]
+    return [resume] if one.can_be_resumed else []

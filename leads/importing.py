@@ -92,24 +92,28 @@ def cancel(one: SuppressionImport) -> None:
 
     What it has suppressed stays so.
     """
-    if not SuppressionImport.objects.under_way().filter(id=one.id).update(is_cancel_wanted=True):
-        raise NotImportable("Only an import that is under way can be cancelled.")
+    with transaction.atomic():
+        rows = SuppressionImport.objects.under_way().filter(id=one.id)
+        if not rows.update(is_cancel_wanted=True):
+            raise NotImportable("Only an import that is under way can be cancelled.")
+        ask(one)  # for its job may have been given up
     one.refresh_from_db()
 
 
 def resume(one: SuppressionImport) -> None:
     """Have an import that was cancelled or failed go on; raises NotImportable."""
     with transaction.atomic():
-        one = SuppressionImport.objects.select_for_update().get(id=one.id)
-        if one.state in (State.CANCELLED, State.FAILED):
-            one.state = one.resumes_as
-        elif one.state not in SuppressionImport.UNDER_WAY:
+        row = SuppressionImport.objects.select_for_update().get(id=one.id)
+        if row.state in (State.CANCELLED, State.FAILED):
+            row.state = row.resumes_as
+        elif row.state not in SuppressionImport.UNDER_WAY:
             raise NotImportable("This import is done, or its file has not arrived as a whole.")
-        if one.state == State.READING and not one.chunks.exists():
+        if row.state == State.READING and not row.chunks.exists():
             raise NotImportable("The file is no longer kept: import it anew.")
-        one.is_cancel_wanted, one.trouble, one.finished_at = False, "", None
-        one.save(update_fields=["state", "is_cancel_wanted", "trouble", "finished_at"])
-        ask(one)
+        row.is_cancel_wanted, row.trouble, row.finished_at = False, "", None
+        row.save(update_fields=["state", "is_cancel_wanted", "trouble", "finished_at"])
+        ask(row)
+    one.refresh_from_db()
 
 
 # --- the work -----------------------------------------------------------------------------------
@@ -122,14 +126,13 @@ def work(one: SuppressionImport, turn: Turn) -> Outcome:
         State.RENEWING: renew,
         State.SUPPRESSING: suppress,
     }
+    if leave_off(one, turn):
+        return Outcome.DONE
     while one.state in steps:
         try:
             for _ in steps[one.state](one, turn):
                 turn.rest()
-                one.refresh_from_db(fields=["is_cancel_wanted"])
-                if one.is_cancel_wanted:
-                    with turn.step():
-                        end(one, State.CANCELLED)
+                if leave_off(one, turn):
                     return Outcome.DONE
                 if turn.is_over:
                     return Outcome.AGAIN
@@ -138,6 +141,15 @@ def work(one: SuppressionImport, turn: Turn) -> Outcome:
                 one.trouble = str(error)
                 end(one, State.FAILED)
     return Outcome.DONE
+
+
+def leave_off(one: SuppressionImport, turn: Turn) -> bool:
+    """Cancel an import if somebody wants that, and say whether."""
+    one.refresh_from_db(fields=["is_cancel_wanted"])
+    if one.is_cancel_wanted:
+        with turn.step():
+            end(one, State.CANCELLED)
+    return one.state == State.CANCELLED
 
 
 def enter(one: SuppressionImport, state: SuppressionImport.State) -> None:

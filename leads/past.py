@@ -6,7 +6,7 @@ Of the present it is what `leads/facts.py` gathers. Explaining and rehearsing ju
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +14,18 @@ from leads.facts import KEYS, POSTED, Lookups, entries_of, in_use
 from leads.findings import Edition, Entry, Known, Reuse
 from leads.models import Lead, RegistryList, Suppression
 from sources.models import Source
+
+
+def was_approved(one: Lead, at: datetime) -> bool:
+    """Say whether a lead was there and Approved at a moment, and not erased by then."""
+    return (
+        one.judged_at is not None
+        and one.judged_at <= at
+        and one.approved_at is not None
+        and one.approved_at <= at
+        and (one.erased_at is None or one.erased_at > at)
+        and one.status_at(at) == Lead.Status.APPROVED
+    )
 
 
 class Past:
@@ -25,8 +37,7 @@ class Past:
         for match, key in KEYS.items():
             values = {getattr(one, key) for one in leads} - {""}
             rows = people.exclude(**{key: ""}).filter(**{f"{key}__in": values})
-            rows = rows.exclude(approved_at=None).prefetch_related("reviews")
-            for one in rows.order_by("-received_at"):
+            for one in rows.prefetch_related("reviews").order_by("-received_at"):
                 self.known[match, getattr(one, key)].append(one)
         self.entries: dict[tuple[str, str], list[Suppression]] = defaultdict(list)
         standing = Suppression.objects.in_force_for(business_id)
@@ -41,21 +52,37 @@ class Past:
             self.by_certificate[one.certificate_id].append(one)
         self.lists = list(RegistryList.objects.all())
 
-    def of(self, lead: Lead, source: Source, at: datetime, used: dict[str, int]) -> Lookups:
+    def of(
+        self,
+        lead: Lead,
+        source: Source,
+        at: datetime,
+        used: dict[str, int],
+        was_approved: Callable[[Lead, datetime], bool] = was_approved,
+        is_there: Callable[[Lead], bool] = bool,
+    ) -> Lookups:
         """Return what the rows said of a lead at a moment, under the scope of this source.
 
-        `used`: how much of each cap was used, by the name of its period.
+        `used`: how much of each cap was used, by the name of its period. The other two say it of
+        other leads: whether they were approved at a moment, and whether they are leads at all; by
+        default as it was in truth.
         """
         editions = self.editions_at(at)
         return Lookups(
-            self.known_at(lead, source, at),
+            self.known_at(lead, source, at, was_approved),
             in_use(self.entries_at(lead, at), editions),
             editions,
-            self.reuses_at(lead, at),
+            self.reuses_at(lead, at, is_there),
             used,
         )
 
-    def known_at(self, lead: Lead, source: Source, at: datetime) -> tuple[Known, ...]:
+    def known_at(
+        self,
+        lead: Lead,
+        source: Source,
+        at: datetime,
+        was_approved: Callable[[Lead, datetime], bool],
+    ) -> tuple[Known, ...]:
         """Return the newest lead of the same person, by each match, that was approved then."""
         found: dict[str, Known] = {}
         is_any_source = source.duplicate_scope == Source.DuplicateScope.BUSINESS
@@ -87,11 +114,15 @@ class Past:
                 newest[one.name] = Edition(one.name, one.listed_on)
         return tuple(newest[name] for name in sorted(newest))
 
-    def reuses_at(self, lead: Lead, at: datetime) -> tuple[Reuse, ...]:
+    def reuses_at(
+        self, lead: Lead, at: datetime, is_there: Callable[[Lead], bool]
+    ) -> tuple[Reuse, ...]:
         """Return the first lead that came before with the certificate, for another person."""
         mine = {match: getattr(lead, key) for match, key in KEYS.items()}
         for one in self.by_certificate.get(lead.certificate_id, ()):
             if one.id == lead.id or one.judged_at is None or one.judged_at > at:
+                continue
+            if not is_there(one):
                 continue
             if lead.judged_at and one.judged_at >= lead.judged_at:
                 continue
@@ -103,18 +134,6 @@ class Past:
             if differs:
                 return (Reuse(str(one.id), differs),)
         return ()
-
-
-def was_approved(one: Lead, at: datetime) -> bool:
-    """Say whether a lead was there and Approved at a moment, and not erased by then."""
-    return (
-        one.judged_at is not None
-        and one.judged_at <= at
-        and one.approved_at is not None
-        and one.approved_at <= at
-        and (one.erased_at is None or one.erased_at > at)
-        and one.status_at(at) == Lead.Status.APPROVED
-    )
 
 
 def approved_times(lead: Lead) -> list[tuple[datetime, datetime | None]]:

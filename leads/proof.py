@@ -46,7 +46,8 @@ class Violation:
 def violations() -> Iterator[Violation]:
     """Yield every overlap of a lead's being Approved with a suppression of its person.
 
-    A registry counts while its list was in use; not for a source that only flagged it then, nor
+    A registry counts while its list was in use; where the list came back into use, once its import
+    had got to the entry. It does not count for a source that only flagged it then, nor
     once a lead was released with the person's written consent.
     """
     in_use = times_in_use()
@@ -93,6 +94,12 @@ def overlaps(lead: Lead, entry: Suppression, in_use: dict[str, Times]) -> Iterat
         for since, until in stood:
             first, last = max(began, since), min(ended or FOR_EVER, until)
             if first >= last or (entry.list_name and is_allowed(lead, first)):
+                continue
+            # A list that came back into use: its old entries are looked back for one by one.
+            was_renewed = first == since > entry.created_at
+            if was_renewed and any(
+                one.decision == "suppress" and one.at == last for one in lead.reviews.all()
+            ):
                 continue
             yield Violation(
                 lead.id, entry.id, first, None if last == FOR_EVER else last, began >= since

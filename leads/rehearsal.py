@@ -22,7 +22,7 @@ from leads.compliance import judge
 from leads.facts import facts_of
 from leads.findings import Verdict
 from leads.models import Lead
-from leads.past import Past, chunks
+from leads.past import Past, chunks, was_approved
 from sources.models import Source
 from sources.rules import ALLOWED_MODES, Mode, Rule
 
@@ -123,8 +123,8 @@ def rehearse(
     """Judge a source's leads of the last days by its settings and modes and by others.
 
     Tests and erased leads apart. Each is judged by what was known of its person when it was judged
-    first, and by which leads were approved then in truth; the caps are filled, by either settings,
-    with the leads of these days as they would have come. Raises ValidationError.
+    first. Which of the source's other leads of these days were approved by then, so that it is a
+    duplicate or over a cap, is as it would have been by either settings. Raises ValidationError.
     """
     other = changed(source, settings, modes)
     since = now - timedelta(days=days)
@@ -144,12 +144,16 @@ def rehearse(
 
 
 class Judge:
-    """Judges leads of a source in order, by its settings, and fills its caps with them."""
+    """Judges leads of a source in order, by its settings, each after what became of those before.
+
+    What staff and suppressions decided on them later is as it was.
+    """
 
     def __init__(self, source: Source, since: datetime) -> None:
         self.source = source
         self.since = since
         self.used: dict[str, int] = {}
+        self.arrived: dict[UUID, Became] = {}
 
     def judge(self, lead: Lead, past: Past) -> Verdict:
         """Return the verdict on a lead as of when it was judged first."""
@@ -160,13 +164,33 @@ class Judge:
                 # What came before the first of the days that are rehearsed.
                 until = min(max(self.since, one.starts_at), one.ends_at)
                 self.used[one.name] = caps.approved_in(self.source, one.starts_at, until)
-        looked_up = past.of(lead, self.source, lead.judged_at or at, dict(self.used))
+        looked_up = past.of(
+            lead,
+            self.source,
+            lead.judged_at or at,
+            dict(self.used),
+            self.was_approved,
+            lambda one: self.arrived.get(one.id) != Became.REFUSED,
+        )
         facts = facts_of(lead, self.source, at, looked_up, periods)
         verdict = judge(facts, self.source.modes)
+        self.arrived[lead.id] = became(verdict)
         if not verdict.standing:
             for one in periods:
                 self.used[one.name] += 1
         return verdict
+
+    def was_approved(self, one: Lead, at: datetime) -> bool:
+        """Say whether another lead was Approved at a moment, had it been judged by these settings.
+
+        One of another source, or from before these days, if it was in truth.
+        """
+        if one.id not in self.arrived:
+            return was_approved(one, at)
+        decided = [review for review in one.reviews.all() if review.at <= at]
+        if decided:
+            return decided[-1].status_after == Lead.Status.APPROVED
+        return self.arrived[one.id] == Became.APPROVED
 
 
 def became(verdict: Verdict) -> Became:

@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 
 from intake import store
 from intake.bodies import Number, read_json
-from intake.models import Post
+from intake.models import START_BYTES, Post
 from intake.problems import PROBLEM_TYPES, Fault, Kept, Problem
-from intake.views import MAX_BODY_BYTES, START_BYTES, IntakeView
+from intake.views import MAX_BODY_BYTES, IntakeView
 from leads.models import Lead
 from sources import keys
 from sources.rules import ALLOWED_MODES, NOT_TOLD_APART, Mode, Rule

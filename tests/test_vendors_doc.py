@@ -29,7 +29,7 @@ import email_validator.rfc_constants
 import pytest
 import waitress.adjustments
 
-from intake import authentication, bodies, fields, receive, throttling, views
+from intake import authentication, bodies, fields, models, receive, throttling, views
 from intake.problems import PROBLEM_TYPES, Kept
 from leads import compliance, normalize
 from leads.models import Lead
@@ -427,7 +427,7 @@ def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     assert f"A source may send {rate} posts in {throttling.WINDOW_SECONDS} seconds" in PAGE
     assert f"From the {throttling.FAILED_LOGINS + 1}st failed login" in PAGE
     assert f"its /{throttling.IPV6_PREFIX} network" in PAGE
-    assert f"the first {views.START_BYTES // 1024} KiB" in PAGE
+    assert f"the first {models.START_BYTES // 1024} KiB" in PAGE
     assert f"up to {views.MAX_LISTED_NAMES} names" in PAGE
     assert f"1 to {receive.KEY_MAX_LENGTH} visible ASCII characters" in PAGE
 

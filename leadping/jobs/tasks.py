@@ -144,7 +144,8 @@ class Turn:
 
     def hold(self, **values: Any) -> None:
         """Renew the lease, or change other columns of the job; raises LeaseLost."""
-        values = values or {"due_at": Now() + timedelta(seconds=LEASE_SECONDS)}
+        # A step further: what came before it does not count as an attempt any more.
+        values = values or {"due_at": Now() + timedelta(seconds=LEASE_SECONDS), "attempts": 1}
         rows = Job.objects.filter(id=self.job_id, lease=self.lease, state=Job.State.RUNNING)
         if not rows.update(**values):
             raise LeaseLost
