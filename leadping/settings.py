@@ -83,6 +83,11 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- what is done later -----------------------------------------------------------------------
+
+# How long a worker may be silent before another takes its job; each step of a job renews it.
+JOB_LEASE_SECONDS = env.int("JOB_LEASE_SECONDS", default=60)
+
 # --- what is installed ------------------------------------------------------------------------
 
 INSTALLED_APPS = [

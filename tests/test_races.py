@@ -4,6 +4,8 @@ In threads of one process, each with a connection of its own, through the real e
 has one writer at a time, whose transaction is the lock: there the same holds by itself.
 """
 
+import io
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +15,23 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connection, connections
 
 from intake import store, trouble
+from intake.models import Replay
+from intake.replay import IsALead, Replayed, replay
+from leadping.jobs.worker import Loop, do, take
 from leads.caps import CapCounter
-from leads.models import Lead, Review
+from leads.importing import start
+from leads.models import Lead, LookBack, Review, SuppressionImport
+from leads.proof import violations
 from leads.reviews import AlreadyDecided, NotReleasable
 from sources import locks
 from sources.models import Source
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source, suppress
+from tests.test_replay import map_cell, refused_post
 
 THREADS, ROUNDS = 16, 20
 WHERE = ("host", "port", "dbname", "user", "password")
@@ -174,12 +183,13 @@ def test_one_certificate_for_two_people_at_once_blocks_one() -> None:
         assert [one["code"] for one in blocked.findings] == ["consent-reused"]
 
 
-def test_no_lead_is_approved_after_its_persons_suppression_returned() -> None:
-    after = late = 0
+def test_no_lead_is_approved_once_its_persons_suppression_has_returned() -> None:
+    """Whatever came before is looked back for, whatever comes after is held: none is in between."""
+    held = looked_back = 0
     for _ in range(ROUNDS):
         source = fast_source(modes={Rule.DUPLICATE: Mode.OFF})
         door = Door(source)
-        door.send(phone="512-555-0100", email=...)  # warm
+        door.send(phone="512-555-0100", email=...)  # warm, and of somebody else
 
         def suppressing(source: Source = source) -> int:
             suppress("512-555-0137", source.business)
@@ -188,14 +198,16 @@ def test_no_lead_is_approved_after_its_persons_suppression_returned() -> None:
         posts = [door.send] * (THREADS - 1)
         *responses, at_return = at_once([*posts, suppressing])
         statuses(responses)
-        late += approved(source) - at_return
-        after += THREADS - approved(source)
-    assert late == 0
-    assert after > 0  # else the suppression never met a post
+        assert at_return == approved(source) == 1
+        looked_back += LookBack.objects.filter(lead__source=source).count()
+        held += Lead.objects.filter(source=source, approved_at=None).count()
+    assert list(violations()) == []
+    assert held > 0  # else the suppression never met a post
+    assert looked_back > 0
 
 
-def test_no_lead_is_released_after_its_persons_suppression_returned() -> None:
-    late = refused = 0
+def test_no_lead_is_released_once_its_persons_suppression_has_returned() -> None:
+    looked_back = refused = 0
     for _ in range(ROUNDS):
         source = fast_source(is_approved=False, modes={Rule.DUPLICATE: Mode.OFF})
         door = Door(source)
@@ -209,11 +221,109 @@ def test_no_lead_is_released_after_its_persons_suppression_returned() -> None:
 
         releases = [partial(lead.release, None, "", "Looked at it") for lead in held]
         *results, at_return = at_once([*releases, suppressing])
-        late += approved(source) - at_return
+        assert at_return == approved(source) == 0
+        looked_back += LookBack.objects.filter(lead__source=source).count()
         refused += sum(isinstance(one, NotReleasable) for one in results)
+        # One that was released, and blocked again before it was read once more.
         assert all(isinstance(one, Review | NotReleasable) for one in results)
-    assert late == 0
+    assert list(violations()) == []
     assert refused > 0
+    assert looked_back > 0
+
+
+def test_a_list_of_10000_that_is_imported_meets_posts_and_releases() -> None:
+    """Half of the people are on the list; none of those is approved when it is in."""
+    source = fast_source(is_approved=False, modes={Rule.DUPLICATE: Mode.OFF})
+    door = Door(source)
+    on_list, others = ([f"512-{kind}-{number:04}" for number in range(150)] for kind in (555, 556))
+    for phone in (*on_list, *others):
+        door.send(phone=phone, email=...)
+    held = list(Lead.objects.filter(source=source))
+    random.Random(1).shuffle(held)
+    source.approve(None, "", held[0].received_at)
+    door = Door(source)
+    door.send(phone="512-555-9999", email=...)  # warm
+    numbers = [f"512557{number:04}" for number in range(9850)] + on_list
+    random.Random(2).shuffle(numbers)
+    one = SuppressionImport(file_name="list.csv", business=source.business, kind="complaint")
+    start(one, io.BytesIO("\n".join(["phone", *numbers]).encode()))
+    read = SuppressionImport.objects.filter(id=one.id, state="suppressing")
+    job = take("reader")
+    assert job
+    do(job, is_stopping=read.exists)  # so that it meets them with its entries
+
+    def releasing(part: int) -> Counter[str]:
+        done: Counter[str] = Counter()
+        for lead in held[part::6]:
+            try:
+                lead.release(None, "", "Looked at it")
+                done["released"] += 1
+            except NotReleasable:
+                done["refused"] += 1
+        return done
+
+    def posting(part: int) -> Counter[str]:
+        return statuses(
+            [door.send(phone=phone, email=...) for phone in (on_list + others)[part::6]]
+        )
+
+    *results, jobs = at_once(
+        [
+            *(partial(releasing, part) for part in range(6)),
+            *(partial(posting, part) for part in range(6)),
+            lambda: Loop().run(is_once=True),
+        ]
+    )
+    assert all(isinstance(result, Counter) for result in results), results
+    assert jobs > 0
+    one.refresh_from_db()
+    assert (one.state, one.rows_done) == ("done", 10_000)
+    told: Counter[str] = sum(results, Counter())
+    print(f"{dict(told)}, {one.leads_blocked} looked back for")
+    assert list(violations()) == []
+    left = Lead.objects.filter(source=source, compliance_status="Approved")
+    assert left.count() == 2 * len(others) + 1
+    assert not left.filter(phone__startswith="+1512555").exclude(phone="+15125559999").exists()
+    assert told["refused"] > 0
+    assert one.leads_blocked > 0
+
+
+def test_two_suppressions_of_one_person_at_once_block_each_lead_once() -> None:
+    for _ in range(ROUNDS):
+        source = fast_source(modes={Rule.DUPLICATE: Mode.OFF})
+        door = Door(source)
+        for _ in range(5):
+            assert door.send().status_code == 201
+        works = [
+            partial(suppress, value, source.business, kind=kind)
+            for value in ("512-555-0137", "ada@example.com")
+            for kind in ("opt-out", "complaint", "litigator")
+        ]
+        results = at_once(works)
+        assert not [one for one in results if isinstance(one, Exception)], results
+        assert approved(source) == 0
+        assert Review.objects.filter(lead__source=source).count() == 5
+        assert LookBack.objects.filter(lead__source=source).count() == 5
+
+
+def test_a_post_that_is_replayed_by_many_at_once_is_one_lead() -> None:
+    for number in range(ROUNDS):
+        door = Door(fast_source())
+        members = {"externalId": "x"} if number % 2 else {}
+        post = refused_post(door, **members)
+        map_cell(door.source)
+        door = Door(door.source)
+        posts = [partial(door.send, phone=..., email=..., cell="512-555-0137", **members)]
+        works = [partial(replay, post.id, None, "Mended")] * (THREADS - 1)
+        *results, response = at_once([*works, *(posts if members else [])])
+        if not members:
+            results.append(response)
+        made = [one for one in results if isinstance(one, Replayed)]
+        assert len(made) == 1
+        assert {type(one) for one in results} <= {Replayed, IsALead}
+        assert Lead.objects.filter(source=door.source).count() == 1
+        assert Replay.objects.filter(lead__source=door.source).count() == 1
+    call_command("reconcile", "--quiet", stdout=io.StringIO())
 
 
 def test_of_two_reviewers_at_once_the_second_is_told() -> None:

@@ -11,14 +11,13 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from leadping.jobs.models import Job
 
 MAX_ATTEMPTS = 8
-# How long a worker may be silent before another takes its job; each step of a job renews it.
-LEASE_SECONDS = 60
 # After so long a task leaves off, so that other jobs get their turn, and goes on in the next one.
 TURN_SECONDS = 10
 
@@ -110,6 +109,11 @@ def new(kind: str, *, key: str = "", **payload: Any) -> Job:
     return Job(kind=kind, key=key, payload=payload)
 
 
+def lease_end() -> Any:
+    """Return when a lease that is given or renewed now is over, by the database's clock."""
+    return Now() + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+
+
 class Turn:
     """What a task is given: the hold on its job, and when to leave off."""
 
@@ -145,7 +149,7 @@ class Turn:
     def hold(self, **values: Any) -> None:
         """Renew the lease, or change other columns of the job; raises LeaseLost."""
         # A step further: what came before it does not count as an attempt any more.
-        values = values or {"due_at": Now() + timedelta(seconds=LEASE_SECONDS), "attempts": 1}
+        values = values or {"due_at": lease_end(), "attempts": 1}
         rows = Job.objects.filter(id=self.job_id, lease=self.lease, state=Job.State.RUNNING)
         if not rows.update(**values):
             raise LeaseLost

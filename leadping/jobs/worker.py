@@ -26,7 +26,6 @@ from django.utils import timezone
 
 from leadping.jobs.models import Job, Worker
 from leadping.jobs.tasks import (
-    LEASE_SECONDS,
     TASKS,
     GivenUp,
     LeaseLost,
@@ -34,6 +33,7 @@ from leadping.jobs.tasks import (
     Task,
     Turn,
     enqueue,
+    lease_end,
 )
 
 IDLE_SECONDS = 0.5
@@ -132,7 +132,7 @@ def take(worker: str, job_id: UUID | None = None) -> Job | None:
             job.state, job.lease, job.worker = Job.State.RUNNING, uuid4(), worker
             job.attempts += 1
             job.started_at = timezone.now()
-            job.due_at = Now() + timedelta(seconds=LEASE_SECONDS)
+            job.due_at = lease_end()
             job.save(update_fields=["state", "lease", "worker", "attempts", "started_at", "due_at"])
             return job
     return None
