@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from leads.compliance import REGISTRY_MAX_AGE_DAYS, RULES
 from leads.findings import Overrule
-from leads.reviews import UNDO_MINUTES
+from leads.reviews import ACT_WITHIN_BUSINESS_DAYS, UNDO_MINUTES
 from sources.rules import (
     ALLOWED_MODES,
     DEFAULT_MODES,
@@ -14,6 +14,11 @@ from sources.rules import (
     Rule,
     public_code,
 )
+
+TSR = "[16 CFR 310.4(b)](https://www.ecfr.gov/current/title-16/part-310/section-310.4)"
+TCPA = "[47 CFR 64.1200](https://www.ecfr.gov/current/title-47/part-64/section-64.1200)"
+CAN_SPAM = "[16 CFR part 316](https://www.ecfr.gov/current/title-16/part-316)"
+AGREEMENT = "No public rule: it keeps what the business has agreed with the vendor."
 
 INTRODUCTION = f"""# Compliance
 
@@ -49,8 +54,15 @@ An entry names a phone, an e-mail or both, in their normalised form: no spelling
 has a channel (`sms`, `voice`, `email`, `all`) and a kind: opt-out, revocation, complaint, litigator
 and internal are of one business, entries of a do-not-call registry are everyone's. It is never
 deleted. It ends by a release with a reason; an opt-out or revocation only by the person's new
-consent, with what proves it. When `suppress` has returned, no lead of the person becomes approved;
-of a registry's entry, none but by mode `flag` or a reviewer who records written consent.
+consent, with what proves it. When `suppress` has returned, no lead of the person becomes approved,
+and none is: those that had been let out before are blocked in the same transaction (`suppressed`,
+with since when), and stay so until a reviewer releases them after the suppression has ended. Of a
+registry's entry, none but by mode `flag` or a reviewer who records written consent.
+
+Each lead that is blocked so leaves a look-back: who was shown the lead until then (pages, reveals,
+exports, and vendors by repeats), and the last day to act on it, {ACT_WITHIN_BUSINESS_DAYS} business
+days after the person said so ({TCPA}(a)(10)), Monday to Friday, holidays not taken out. Staff
+settle it with a note of what they did.
 
 While the newest edition of a registry's list in use is more than {REGISTRY_MAX_AGE_DAYS} days old,
 every lead with a phone is held.
@@ -60,11 +72,6 @@ While an entry for `sms` or `all` stands, other than of a registry, the lead's `
 
 ## The rules
 """
-
-TSR = "[16 CFR 310.4(b)](https://www.ecfr.gov/current/title-16/part-310/section-310.4)"
-TCPA = "[47 CFR 64.1200](https://www.ecfr.gov/current/title-47/part-64/section-64.1200)"
-CAN_SPAM = "[16 CFR part 316](https://www.ecfr.gov/current/title-16/part-316)"
-AGREEMENT = "No public rule: it keeps what the business has agreed with the vendor."
 
 
 @dataclass(frozen=True, slots=True)
