@@ -11,7 +11,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
@@ -23,10 +23,10 @@ from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, enqueue
 from leads.imports import BadRow, ImportChunk, StagedRow, SuppressionImport
-from leads.lookback import look_back
+from leads.lookback import approved_of, block, look_back
 from leads.sheets import CHUNK_BYTES, BadCells, NotTaken, Sheet, printable
 from leads.suppressions import RegistryList, Suppression
-from sources.locks import lock, subjects
+from sources.locks import list_of, lock, subjects
 from sources.sql import as_parameter, name_of, table
 
 TASK = "import-suppressions"
@@ -39,6 +39,7 @@ VALUES_AT_ONCE_ON_SQLITE = 100  # whose every other writer waits
 ROWS_READ_AT_ONCE = 5000
 ROWS_READ_AT_ONCE_ON_SQLITE = 500
 CELLS_KEPT = 20
+CHUNKS_AT_ONCE = 8
 
 State = SuppressionImport.State
 
@@ -62,7 +63,6 @@ def start(one: SuppressionImport, file: BinaryIO) -> SuppressionImport:
     """
     check(one)
     one.save(force_insert=True)
-    number = 0
     for number, data in enumerate(iter(lambda: file.read(CHUNK_BYTES), b"")):
         ImportChunk(of=one, number=number, data=data).save(force_insert=True)
         one.file_bytes += len(data)
@@ -75,7 +75,7 @@ def start(one: SuppressionImport, file: BinaryIO) -> SuppressionImport:
 
 def check(one: SuppressionImport) -> None:
     """Raise ValidationError if no entry could be made of any row of this import."""
-    one.file_name = one.file_name[-200:]
+    one.file_name = printable(one.file_name)[-200:]
     example = one.template()
     example.phone, example.email_key = "+15125550100", "someone@example.com"
     example.created_at = example.suppressed_at = timezone.now()
@@ -104,11 +104,12 @@ def resume(one: SuppressionImport) -> None:
     """Have an import that was cancelled or failed go on; raises NotImportable."""
     with transaction.atomic():
         row = SuppressionImport.objects.select_for_update().get(id=one.id)
-        if row.state in (State.CANCELLED, State.FAILED):
+        if row.can_be_resumed:
             row.state = row.resumes_as
         elif row.state not in SuppressionImport.UNDER_WAY:
             raise NotImportable("This import is done, or its file has not arrived as a whole.")
-        if row.state == State.READING and not row.chunks.exists():
+        is_staged = row.rows_done == row.rows_staged or row.staged.exists()
+        if not (row.chunks.exists() if row.state == State.READING else is_staged):
             raise NotImportable("The file is no longer kept: import it anew.")
         row.is_cancel_wanted, row.trouble, row.finished_at = False, "", None
         row.save(update_fields=["state", "is_cancel_wanted", "trouble", "finished_at"])
@@ -140,6 +141,7 @@ def work(one: SuppressionImport, turn: Turn) -> Outcome:
             with turn.step():
                 one.trouble = str(error)
                 end(one, State.FAILED)
+                turn.finish()
     return Outcome.DONE
 
 
@@ -149,6 +151,7 @@ def leave_off(one: SuppressionImport, turn: Turn) -> bool:
     if one.is_cancel_wanted:
         with turn.step():
             end(one, State.CANCELLED)
+            turn.finish()
     return one.state == State.CANCELLED
 
 
@@ -192,27 +195,30 @@ def read(one: SuppressionImport, turn: Turn) -> Iterator[None]:
     sheet = Sheet(one)
     rows = islice(sheet.rows(), one.rows_read, None)
     watch = Stopwatch()
-    size = on_this_database(ROWS_READ_AT_ONCE, ROWS_READ_AT_ONCE_ON_SQLITE)
-    while batch := list(islice(rows, size)):
+    while batch := list(islice(rows, rows_at_once(one))):
         good: list[StagedRow] = []
         bad: list[BadRow] = []
-        for line, cells in batch:
+        for row in batch:
             try:
-                person = sheet.person(cells)
+                person = sheet.person(row)
             except BadCells as error:
-                kept = [printable(cell) for cell in cells[:CELLS_KEPT]]
-                bad.append(BadRow(of=one, line=line, why=str(error), cells=kept))
+                kept = [printable(cell) for cell in row[1][:CELLS_KEPT]]
+                bad.append(BadRow(of=one, line=row[0], why=str(error), cells=kept))
             else:
                 number = one.rows_staged + len(good) + 1
                 good.append(StagedRow(of=one, number=number, **person._asdict()))
-        if not one.rows_staged + len(good) and one.rows_read + len(batch) >= ROWS_TO_JUDGE_BY:
+        is_all_bad = not one.rows_staged and not good
+        if is_all_bad and one.rows_read + len(batch) >= ROWS_TO_JUDGE_BY:
             raise NotTaken(
-                f"None of the first {one.rows_read + len(batch):,} rows can be taken. The first "
-                f"one: {bad[0].why}"
+                f"None of the first {ROWS_TO_JUDGE_BY:,} rows can be taken. The first one: "
+                f"{bad[0].why}"
             )
         with turn.step():
             stage(good)
             BadRow.objects.bulk_create(bad, batch_size=500)
+            one.columns = str(sheet.layout)
+            one.has_both |= any(row.phone and row.email_key for row in good)
+            one.save(update_fields=["columns", "has_both"])
             count(
                 one,
                 rows_read=len(batch),
@@ -221,57 +227,77 @@ def read(one: SuppressionImport, turn: Turn) -> Iterator[None]:
                 worked_ms=watch.milliseconds(),
             )
         yield
-    if not one.rows_read:
-        raise NotTaken("The file has no rows.")
+    if not one.rows_staged:
+        raise NotTaken("No row of the file can be taken." if one.rows_read else "It has no rows.")
     with turn.step():
-        one.chunks.all().delete()
         is_registry = one.kind == Suppression.Kind.DNC_REGISTRY
-        in_use = RegistryList.objects.in_use().filter(name=one.list_name)
-        is_new = is_registry and not in_use.exists()
-        enter(one, State.RENEWING if is_new else State.SUPPRESSING)
+        enter(one, State.RENEWING if is_registry else State.SUPPRESSING)
+
+
+def rows_at_once(one: SuppressionImport) -> int:
+    """Return how many rows to read in the next step."""
+    size = on_this_database(ROWS_READ_AT_ONCE, ROWS_READ_AT_ONCE_ON_SQLITE)
+    left = ROWS_TO_JUDGE_BY - one.rows_read
+    return min(size, left) if left > 0 else size
 
 
 def renew(one: SuppressionImport, turn: Turn) -> Iterator[None]:
-    """Bring a list into use that is new, or was out of use: its entries count again from now on.
+    """Bring a list into use, if it is new or was out of use: its entries count from now on.
 
-    So for those that stand already we look back too.
+    So for those that stand in it already we look back too; also if another import left off in the
+    middle of that.
     """
     assert one.listed_on
-    if one.renewed_up_to is None:
-        with turn.step():
-            RegistryList.objects.load(one.list_name, one.listed_on)
-        yield
+    in_use = RegistryList.objects.in_use().filter(name=one.list_name)
+    with turn.step():
+        lock([list_of(one.list_name)])
+        if not in_use.exists():
+            RegistryList.objects.load(one.list_name, one.listed_on, is_renewed=False)
+        is_needed = in_use.filter(renewed_at=None).exists()
+    yield
     size = on_this_database(VALUES_AT_ONCE, VALUES_AT_ONCE_ON_SQLITE) // 2
     standing = Suppression.objects.active().filter(business=None, list_name=one.list_name)
-    standing = standing.filter(created_at__lt=one.created_at).order_by("id")
-    while True:
+    while is_needed:
         rows = standing.filter(id__gt=one.renewed_up_to) if one.renewed_up_to else standing
         with turn.step():
-            found = list(rows.values_list("id", "phone", "email_key")[:size])
-            if not found:
-                enter(one, State.SUPPRESSING)
-                return
-            blocked = lock_and_look_back(one, [row[1:] for row in found])
-            one.renewed_up_to = found[-1][0]
-            one.save(update_fields=["renewed_up_to"])
-            count(one, leads_blocked=blocked)
+            found = list(rows.order_by("id").values_list("id", "phone", "email_key")[:size])
+            if found:
+                persons = [row[1:] for row in found]
+                lock([name for person in persons for name in subjects(*person)])
+                blocked = look_back(one.business_id, *columns(persons))
+                one.renewed_up_to = found[-1][0]
+                one.save(update_fields=["renewed_up_to"])
+                count(one, leads_blocked=len(blocked))
+            else:
+                in_use.filter(renewed_at=None).update(renewed_at=timezone.now())
+                is_needed = False
         yield
+    with turn.step():
+        enter(one, State.SUPPRESSING)
 
 
 def suppress(one: SuppressionImport, turn: Turn) -> Iterator[None]:
     """Make entries of the rows that were read, piece by piece, and look back for each."""
+    while chunks := list(one.chunks.values_list("id", flat=True)[:CHUNKS_AT_ONCE]):
+        with turn.step():
+            ImportChunk.objects.filter(id__in=chunks).delete()
+        yield
     size = on_this_database(VALUES_AT_ONCE, VALUES_AT_ONCE_ON_SQLITE)
-    if one.staged.exclude(email_key="").exclude(phone="").exists():
+    if one.has_both:
         size //= 2  # two values a row
+    shared = [list_of(one.list_name)] if one.list_name else []
     watch = Stopwatch()
     while one.rows_done < one.rows_staged:
         with turn.step():
             piece = one.staged.filter(number__gt=one.rows_done, number__lte=one.rows_done + size)
             persons = list(piece.values_list("phone", "email_key"))
-            lock([name for person in persons for name in subjects(*person)])
+            if not persons:
+                raise NotTaken("The rows that were read are no longer kept: import the file anew.")
+            lock([name for person in persons for name in subjects(*person)], shared)
+            leads = approved_of(one.business_id, *columns(persons))
             at = timezone.now()  # once we have the locks: in the order of events
             added = insert(one, at, size)
-            blocked = look_back(one.business_id, *columns(persons), at)
+            blocked = block(leads, at)
             piece.delete()
             count(
                 one,
@@ -283,23 +309,18 @@ def suppress(one: SuppressionImport, turn: Turn) -> Iterator[None]:
         yield
     with turn.step():
         if one.listed_on:
-            in_use = RegistryList.objects.in_use().filter(name=one.list_name)
-            if in_use.exists():
-                RegistryList.objects.load(one.list_name, one.listed_on)
+            lock([list_of(one.list_name)])
+            if RegistryList.objects.in_use().filter(name=one.list_name).exists():
+                RegistryList.objects.load(one.list_name, one.listed_on, is_renewed=True)
             else:
                 one.trouble = "The list was taken out of use meanwhile: it blocks nothing."
         end(one, State.DONE)
-
-
-def lock_and_look_back(one: SuppressionImport, persons: Sequence[tuple[str, str]]) -> int:
-    """Lock these persons and block what leads of theirs are approved; return how many."""
-    lock([name for person in persons for name in subjects(*person)])
-    return len(look_back(one.business_id, *columns(persons), timezone.now()))
+        turn.finish()
 
 
 def columns(persons: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
     """Return the phones and the e-mail keys of persons apart."""
-    phones, email_keys = zip(*persons, strict=True) if persons else ((), ())
+    phones, email_keys = zip(*persons, strict=True)
     return list(phones), list(email_keys)
 
 
@@ -398,10 +419,28 @@ def bad_rows_as_csv(one: SuppressionImport) -> Iterator[str]:
 
 
 FORGOTTEN_AFTER = timedelta(days=30)
+ARRIVES_WITHIN = timedelta(days=1)
+FORGOTTEN_AT_ONCE = 1000
 
 
-def forget_leftovers(today: datetime) -> None:
-    """Delete what is kept of files whose import was over a month ago: they name people."""
-    over = SuppressionImport.objects.filter(finished_at__lt=today - FORGOTTEN_AFTER)
-    for kind in (ImportChunk, StagedRow, BadRow):
-        kind._default_manager.filter(of__in=over).delete()
+def forget_leftovers(now: datetime) -> bool:
+    """Delete some of what is kept of files whose import was over a month ago: they name people.
+
+    A file that has not arrived within a day never will. Returns whether there may be more.
+    """
+    SuppressionImport.objects.filter(
+        state=State.LOADING, created_at__lt=now - ARRIVES_WITHIN
+    ).update(
+        state=State.FAILED,
+        resumes_as=State.LOADING,
+        trouble="The file did not arrive as a whole.",
+        finished_at=now - FORGOTTEN_AFTER - ARRIVES_WITHIN,
+    )
+    over = SuppressionImport.objects.filter(finished_at__lt=now - FORGOTTEN_AFTER)
+    for kind, size in ((ImportChunk, CHUNKS_AT_ONCE), (StagedRow, None), (BadRow, None)):
+        rows = kind._default_manager.filter(of__in=over)
+        ids = list(rows.values_list("id", flat=True)[: size or FORGOTTEN_AT_ONCE])
+        if ids:
+            kind._default_manager.filter(id__in=ids).delete()
+            return True
+    return False

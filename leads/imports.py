@@ -63,6 +63,8 @@ class SuppressionImport(models.Model):
     resumes_as = models.CharField(max_length=12, choices=State.choices, default=State.READING)
     is_cancel_wanted = models.BooleanField(default=False)
     trouble = models.TextField(blank=True)  # why it failed
+    columns = models.CharField("columns read", max_length=200, blank=True)
+    has_both = models.BooleanField(default=False)  # phone and e-mail in one row
     rows_read = models.PositiveIntegerField(default=0)
     rows_bad = models.PositiveIntegerField(default=0)
     rows_staged = models.PositiveIntegerField(default=0)
@@ -101,8 +103,9 @@ class SuppressionImport(models.Model):
 
     @property
     def can_be_resumed(self) -> bool:
-        """Say whether it left off in the middle."""
-        return self.state in (self.State.CANCELLED, self.State.FAILED)
+        """Say whether it left off in the middle, with all of its file there."""
+        is_left_off = self.state in (self.State.CANCELLED, self.State.FAILED)
+        return is_left_off and self.resumes_as in self.UNDER_WAY
 
     @property
     def rows_known(self) -> int:

@@ -16,6 +16,7 @@ def import_suppressions(turn: Turn, import_id: str) -> Outcome:
 
 
 @task("forget-leftovers-of-imports", every=timedelta(days=1))
-def forget_leftovers_of_imports(turn: Turn) -> None:
+def forget_leftovers_of_imports(turn: Turn) -> Outcome:
     """Delete what is kept of the files of imports that are long over."""
-    importing.forget_leftovers(timezone.now())
+    is_more = importing.forget_leftovers(timezone.now())
+    return Outcome.AGAIN if is_more else Outcome.DONE

@@ -7,6 +7,7 @@ release take, so that at no moment a lead is approved whose person is suppressed
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,15 +15,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from leads import normalize
 from leads.compliance import RULES
 from leads.facts import entries_of
 from leads.findings import Facts, Finding
-from leads.models import Lead, LookBack, RegistryList, Suppression
-from leads.reviews import Review
-from sources.locks import lock
+from leads.models import Lead, LookBack, RegistryList, Suppression, to_millisecond
+from leads.reviews import Review, act_by
+from sources.locks import list_of, lock
 from sources.models import Business, Source
 from sources.rules import Mode, Rule
 
@@ -74,8 +76,12 @@ def suppress(
         listed_on=listed_on,
     )
     with transaction.atomic():
+        if list_name:
+            lock([list_of(list_name)])
         lock(entry.subjects())
-        entry.created_at = timezone.now()  # once we have the locks: in the order of events
+        leads = approved_of(business, [entry.phone], [entry.email_key])
+        # Once we have the locks, on the person and on the leads: in the order of events.
+        entry.created_at = timezone.now()
         entry.suppressed_at = since or entry.created_at
         entry.full_clean(validate_constraints=False)
         if listed_on:
@@ -91,44 +97,80 @@ def suppress(
         found = same.first()
         if not found:
             entry.save(force_insert=True)
-        blocked = look_back(business, [entry.phone], [entry.email_key], entry.created_at)
-        return Suppressed(found or entry, not found, blocked)
+        return Suppressed(found or entry, not found, block(leads, entry.created_at))
 
 
 def look_back(
-    business: Business | UUID | None,
-    phones: Collection[str],
-    email_keys: Collection[str],
-    at: datetime,
+    business: Business | UUID | None, phones: Collection[str], email_keys: Collection[str]
 ) -> list[LookBack]:
-    """Block each approved lead of these persons that a standing suppression names, as of `at`.
+    """Block each approved lead of these persons that a standing suppression names.
 
-    Of one business, or of all. With the persons locked. A registry blocks no lead of a source that
-    only flags it, nor one that was released with the person's written consent.
+    Of one business, or of all. With the persons locked.
     """
-    leads = approved_of(business, phones, email_keys)
+    return block(approved_of(business, phones, email_keys), timezone.now())
+
+
+def block(leads: list[Lead], at: datetime) -> list[LookBack]:
+    """Block those of these approved leads, locked with their persons, that are suppressed.
+
+    A registry blocks no lead of a source that only flags it, nor one that was released with the
+    person's written consent. In a few statements, however many leads there are.
+    """
     if not leads:
         return []
-    lists = set(RegistryList.objects.in_use().values_list("name", flat=True))
-    sources = {
-        one.id: one
-        for one in Source.objects.with_settings().filter(id__in={one.source_id for one in leads})
-    }
-    blocked = []
+    prefetch_related_objects(leads, "reviews")
+    rows = Source.objects.with_settings().filter(id__in={one.source_id for one in leads})
+    sources = {one.id: one for one in rows}
+    entries = standing_against(leads)
+    reviews, look_backs = [], []
+    by_reason: dict[str, list[UUID]] = defaultdict(list)
     for lead in leads:
         lead.source = sources[lead.source_id]
-        rows = Suppression.objects.active().in_force_for(lead.business_id)
-        entries = [
+        against = [
             one
-            for one in rows.matching(lead.phone, lead.email_key).order_by("suppressed_at", "id")
-            if not one.list_name or one.list_name in lists
+            for one in {*entries[lead.phone], *entries[lead.email_key]}
+            if one.names(lead.phone, lead.email_key) and one.business_id in (None, lead.business_id)
         ]
-        found = findings_of(lead, entries, at)
-        if found:
-            is_own = any(one.rule == Rule.SUPPRESSED for one in found)
-            first = next(one for one in entries if is_own == (not one.list_name))
-            blocked.append(lead.suppress(found, first, at))
-    return blocked
+        against.sort(key=lambda one: (one.suppressed_at, one.id))
+        found = findings_of(lead, against, at)
+        if not found:
+            continue
+        is_own = found[0].rule == Rule.SUPPRESSED
+        entry = next(one for one in against if is_own == (not one.list_name))
+        review = lead.suppressed(found, entry, at)
+        by_reason[lead.compliance_blocked_reason].append(lead.id)
+        reviews.append(review)
+        look_backs.append(
+            LookBack(
+                lead=lead,
+                suppression=entry,
+                review=review,
+                at=at,
+                act_by=act_by(entry.suppressed_at),
+            )
+        )
+    for reason, ids in by_reason.items():
+        Lead.objects.filter(id__in=ids).update(
+            compliance_status=Lead.Status.BLOCKED,
+            compliance_blocked_reason=reason,
+            modified_at=to_millisecond(at),
+        )
+    Review.objects.bulk_create(reviews, batch_size=500)
+    LookBack.objects.bulk_create(look_backs, batch_size=500)
+    return look_backs
+
+
+def standing_against(leads: list[Lead]) -> dict[str, list[Suppression]]:
+    """Return the suppressions that stand, by phone and by e-mail, of lists in use only."""
+    lists = set(RegistryList.objects.in_use().values_list("name", flat=True))
+    found: dict[str, list[Suppression]] = defaultdict(list)
+    for name in ("phone", "email_key"):
+        values = {getattr(one, name) for one in leads} - {""}
+        rows = Suppression.objects.active().exclude(**{name: ""})
+        for entry in rows.filter(**{f"{name}__in": values}).select_related("created_by"):
+            if not entry.list_name or entry.list_name in lists:
+                found[getattr(entry, name)].append(entry)
+    return found
 
 
 def approved_of(
@@ -179,5 +221,5 @@ def is_held_by_registry(lead: Lead) -> bool:
     """Say whether a do-not-call registry keeps this lead from being contacted."""
     if lead.source.modes[Rule.ON_DNC_REGISTRY] == Mode.FLAG:
         return False
-    released = lead.reviews.filter(decision=Review.Decision.RELEASE).last()
-    return not (released and released.written_consent)
+    releases = [one for one in lead.reviews.all() if one.decision == Review.Decision.RELEASE]
+    return not (releases and releases[-1].written_consent)

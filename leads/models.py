@@ -26,7 +26,6 @@ from leads.reviews import (
     NotUndone,
     NoWrittenConsent,
     Review,
-    act_by,
     reason_of,
     text_of,
 )
@@ -378,10 +377,10 @@ class Lead(models.Model):
         self.refresh_from_db()
         return review
 
-    def suppress(self, found: tuple[Finding, ...], entry: Suppression, at: datetime) -> LookBack:
-        """Block this approved lead, for `entry` suppresses its person; return what is to be done.
+    def suppressed(self, found: tuple[Finding, ...], entry: Suppression, at: datetime) -> Review:
+        """Block this approved lead, for `entry` suppresses its person; return the row of that.
 
-        `found` is what stands against it now. With its person locked by whoever made the entry.
+        `found` is what stands against it now. Neither is saved: that is done for many at once.
         """
         reason = f"Suppressed since {entry.suppressed_at:%Y-%m-%d %H:%M} UTC."
         review = self._reviewed(Review.Decision.SUPPRESS, entry.created_by, "", reason, at)
@@ -389,10 +388,10 @@ class Lead(models.Model):
         before = [one for one in review.findings_before if one["code"] not in codes]
         review.findings_after = [*before, *(one.as_row() for one in found)]
         review.rules_version_after = version_of(self.source)
-        self._decide(review, self.Status.BLOCKED, joined(found))
-        return LookBack.objects.create(
-            lead=self, suppression=entry, review=review, at=at, act_by=act_by(entry.suppressed_at)
-        )
+        review.status_after = self.compliance_status = self.Status.BLOCKED
+        self.compliance_blocked_reason = joined(found)
+        self.modified_at = to_millisecond(at)
+        return review
 
     def seen_by(self, since: datetime, until: datetime) -> list[dict[str, str]]:
         """Return who was shown this lead in that time, and how: staff, and vendors by repeats."""
@@ -446,7 +445,8 @@ class Lead(models.Model):
         self, decision: Review.Decision, by: Any, note: str, reason: str, at: datetime
     ) -> Review:
         """Return the row of a decision on this lead as it stood before, not saved."""
-        last = self.reviews.last()
+        reviews = list(self.reviews.all())  # in order, and perhaps fetched with others'
+        last = reviews[-1] if reviews else None
         return Review(
             lead=self,
             decision=decision,

@@ -151,6 +151,8 @@ def approved_times(lead: Lead) -> list[tuple[datetime, datetime | None]]:
         elif not is_approved and began is not None:
             times.append((began, one.at))
             began = None
+    if began is None and reviews and lead.compliance_status == Lead.Status.APPROVED:
+        began = reviews[-1].at  # by no decision: somebody went round them
     if began is not None:
         times.append((began, None))
     return times

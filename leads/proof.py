@@ -25,8 +25,6 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 ON_PHONE = ("sms", "voice", "all")
 ON_EMAIL = ("email", "all")
 
-Times = list[tuple[datetime, datetime]]
-
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -43,16 +41,28 @@ class Violation:
     was_let_out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """A time in which a list was in use, and until when its standing entries were looked back for.
+
+    `renewed_at`: FOR_EVER if that has not come to an end.
+    """
+
+    since: datetime
+    until: datetime
+    renewed_at: datetime
+
+
 def violations() -> Iterator[Violation]:
     """Yield every overlap of a lead's being Approved with a suppression of its person.
 
-    A registry counts while its list was in use; where the list came back into use, once its import
-    had got to the entry. It does not count for a source that only flagged it then, nor
-    once a lead was released with the person's written consent.
+    A registry counts while its list was in use. It does not for a source that only flagged it then,
+    nor once a lead was released with the person's written consent; nor, for entries that stood in a
+    list before it came into use, for leads that were blocked while its import looked back.
     """
     in_use = times_in_use()
-    rows = Lead.objects.filter(erased_at=None).exclude(approved_at=None).order_by("id")
-    rows = rows.prefetch_related("reviews")
+    rows = Lead.objects.filter(erased_at=None).order_by("id").prefetch_related("reviews")
+    rows = rows.filter(Q(approved_at__isnull=False) | Q(compliance_status="Approved"))
     for leads in chunks(rows.iterator(AT_ONCE), AT_ONCE):
         phones = {one.phone for one in leads} - {""}
         email_keys = {one.email_key for one in leads} - {""}
@@ -75,34 +85,40 @@ def violations() -> Iterator[Violation]:
                     yield from overlaps(lead, entry, in_use)
 
 
-def times_in_use() -> dict[str, Times]:
-    """Return for each registry's list from when until when it was in use."""
-    times: dict[str, Times] = defaultdict(list)
-    for one in RegistryList.objects.all():
-        times[one.name].append((one.loaded_at, one.retired_at or FOR_EVER))
+def times_in_use() -> dict[str, list[InUse]]:
+    """Return for each registry's list when it was in use, each such time as a whole."""
+    times: dict[str, list[InUse]] = defaultdict(list)
+    for one in RegistryList.objects.order_by("loaded_at"):
+        until = one.retired_at or FOR_EVER
+        known = times[one.name]
+        if known and one.loaded_at <= known[-1].until:
+            last = known[-1]
+            known[-1] = InUse(last.since, max(last.until, until), last.renewed_at)
+        else:
+            known.append(InUse(one.loaded_at, until, one.renewed_at or FOR_EVER))
     return times
 
 
-def overlaps(lead: Lead, entry: Suppression, in_use: dict[str, Times]) -> Iterator[Violation]:
+def overlaps(lead: Lead, entry: Suppression, in_use: dict[str, list[InUse]]) -> Iterator[Violation]:
     """Yield the times in which a lead was Approved and an entry against it stood."""
-    stood: Times = [(entry.created_at, entry.released_at or FOR_EVER)]
+    came, went = entry.created_at, entry.released_at or FOR_EVER
+    stood = [InUse(came, went, came)]
     if entry.list_name:
         stood = [
-            (max(one[0], stood[0][0]), min(one[1], stood[0][1])) for one in in_use[entry.list_name]
+            InUse(max(one.since, came), min(one.until, went), one.renewed_at)
+            for one in in_use[entry.list_name]
         ]
     for began, ended in approved_times(lead):
-        for since, until in stood:
-            first, last = max(began, since), min(ended or FOR_EVER, until)
+        for one in stood:
+            first, last = max(began, one.since), min(ended or FOR_EVER, one.until)
             if first >= last or (entry.list_name and is_allowed(lead, first)):
                 continue
-            # A list that came back into use: its old entries are looked back for one by one.
-            was_renewed = first == since > entry.created_at
-            if was_renewed and any(
-                one.decision == "suppress" and one.at == last for one in lead.reviews.all()
-            ):
+            was_let_out = began >= one.since
+            is_renewal = entry.list_name and one.since > came and not was_let_out
+            if is_renewal and last <= one.renewed_at and last != FOR_EVER:
                 continue
             yield Violation(
-                lead.id, entry.id, first, None if last == FOR_EVER else last, began >= since
+                lead.id, entry.id, first, None if last == FOR_EVER else last, was_let_out
             )
 
 

@@ -1,4 +1,8 @@
-"""The file of an import as rows: where in it stands what, and whom each row names."""
+"""The file of an import as rows: where in it stands what, and whom each row names.
+
+Nothing of a file is passed over in silence: each line is in a row, empty or told as bad, and a file
+in which it is not plain which columns hold phones and e-mail addresses is not taken.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.utils import timezone
@@ -20,6 +26,27 @@ from sources.names import fold
 
 CHUNK_BYTES = 256 * 1024
 LINE_MAX_CHARACTERS = 64 * 1024
+# A cell in quotes may have line ends in it; one with more is a quote that was never closed.
+RECORD_MAX_LINES = 20
+CELL_MAX_LENGTH = 200
+# By so many rows it is told what stands in which column.
+SAMPLE_ROWS = 200
+
+PHONE_WORDS = ("phone", "mobile", "cell", "telephone", "msisdn")
+PHONES = frozenset(("number", "tel", *PHONE_WORDS))
+EMAILS = frozenset("email emailaddress mail".split())
+SINCES = frozenset(
+    "since date optoutdate optedoutat unsubscribedat suppressedat timestamp createdat".split()
+)
+REASONS = frozenset("reason note notes comment comments".split())
+NOT_A_LETTER = re.compile(r"[\W_]+")
+AREA_CODE, LOCAL_NUMBER = re.compile(r"[0-9]{3}"), re.compile(r"[0-9]{7}")
+AMERICAN_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
+DELIMITERS = ",;\t|"
+LINE_END = ("\n", "\r")
+# What stands for bytes that are no text: half of a surrogate pair in UTF-8, this in UTF-16.
+NOT_DECODED = re.compile("[\udc80-\udcff\ufffd]")
+NOT_UTF_8 = "This holds bytes that are not text in UTF-8."
 
 
 class NotTaken(Exception):
@@ -28,22 +55,6 @@ class NotTaken(Exception):
 
 class BadCells(ValueError):
     """A row cannot be taken; the text says why."""
-
-
-PHONES = frozenset(
-    "phone phonenumber phoneno number mobile mobilephone mobilenumber cell cellphone telephone "
-    "telephonenumber tel msisdn".split()
-)
-EMAILS = frozenset("email emailaddress mail".split())
-SINCES = frozenset(
-    "since date optoutdate optedoutat unsubscribedat suppressedat timestamp createdat".split()
-)
-REASONS = frozenset("reason note notes comment comments".split())
-CELL_MAX_LENGTH = 200
-NOT_A_LETTER = re.compile(r"[\W_]+")
-AREA_CODE, LOCAL_NUMBER = re.compile(r"[0-9]{3}"), re.compile(r"[0-9]{7}")
-AMERICAN_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
-DELIMITERS = ",;\t|"
 
 
 class Person(NamedTuple):
@@ -70,6 +81,21 @@ class Layout:
     reason: int | None = None
     has_header: bool = False
 
+    def __str__(self) -> str:
+        named = {
+            "phone": self.phone,
+            "rest of the phone": self.local,
+            "e-mail": self.email,
+            "since": self.since,
+            "reason": self.reason,
+        }
+        told = [f"{name}: column {at + 1}" for name, at in named.items() if at is not None]
+        return ", ".join(told)
+
+
+# A row: the line at which it begins, its cells, and why it is bad, if that is known already.
+Row = tuple[int, list[str], str]
+
 
 class Sheet:
     """The rows of the file of an import, and how to read them."""
@@ -77,62 +103,57 @@ class Sheet:
     def __init__(self, one: SuppressionImport) -> None:
         self.one = one
         self.layout = Layout()
-        self.is_phone_needed = one.channel not in EMAIL_CHANNELS
-        self.is_email_needed = one.channel not in PHONE_CHANNELS
+        self.needs_phone = one.channel not in EMAIL_CHANNELS
+        self.needs_email = one.channel not in PHONE_CHANNELS
         self.latest = timezone.now()
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row that is not empty with its line; raises NotTaken for no list at all."""
-        lines = lines_of(self.one)
-        first = next(lines, "")
-        delimiter = max(DELIMITERS, key=first.count)
-        reader = csv.reader(again(first, lines), delimiter=delimiter)
-        is_first = True
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                cells = ["\0"]  # told below as what cannot be read
-            if not any(cell.strip() for cell in cells):
-                continue
-            if is_first:
-                is_first = False
-                self.layout = layout_of(cells)
-                if self.layout.has_header:
-                    continue
-            yield reader.line_num, cells
+    def rows(self) -> Iterator[Row]:
+        """Yield each row that is not empty; raises NotTaken for no list at all."""
+        rows = records(lines_of(self.one))
+        sample = list(islice(rows, SAMPLE_ROWS))
+        self.layout = layout_of([cells for _, cells, why in sample if not why])
+        self.check_channel()
+        is_header = self.layout.has_header
+        for row in sample:
+            if is_header and not row[2]:
+                is_header = False
+            else:
+                yield row
+        yield from rows
 
-    def person(self, cells: list[str]) -> Person:
+    def check_channel(self) -> None:
+        """Raise NotTaken if no row can have what the channel needs."""
+        if self.needs_phone and self.layout.phone is None:
+            raise NotTaken("No column holds phones, which this channel needs.")
+        if self.needs_email and self.layout.email is None:
+            raise NotTaken("No column holds e-mail addresses, which this channel needs.")
+
+    def person(self, row: Row) -> Person:
         """Return whom a row names, normalised as every value is; raises BadCells."""
+        _, cells, why = row
+        if why:
+            raise BadCells(why)
         layout = self.layout
 
         def cell(index: int | None) -> str:
             return cells[index].strip() if index is not None and index < len(cells) else ""
 
+        texts = [cell(layout.phone) + cell(layout.local), cell(layout.email), cell(layout.reason)]
+        if any(map(NOT_DECODED.search, texts)):
+            raise BadCells(NOT_UTF_8)
         try:
-            phone = cell(layout.phone)
-            if layout.local is not None:
-                phone += cell(layout.local)
-            phone = normalize.phone(normalize.plain_text(phone)) if phone else ""
-            email = cell(layout.email)
-            email = normalize.email(normalize.plain_text(email)) if email else ""
-            reason = normalize.plain_text(cell(layout.reason))
+            phone, email, reason = map(normalize.plain_text, texts)
+            phone = normalize.phone(phone) if phone else ""
+            email = normalize.email_key(normalize.email(email)) if email else ""
         except normalize.Unacceptable as error:
             raise BadCells(error.sentence) from None
-        except UnicodeError:
-            raise BadCells("This holds bytes that are not UTF-8.") from None
-        if any("\udc80" <= one <= "\udcff" for one in email + reason):
-            raise BadCells("This holds bytes that are not UTF-8.")
-        if self.is_phone_needed and not phone:
+        if self.needs_phone and not phone:
             raise BadCells("There is no phone, which this channel needs.")
-        if self.is_email_needed and not email:
+        if self.needs_email and not email:
             raise BadCells("There is no e-mail address, which this channel needs.")
         if not phone and not email:
             raise BadCells("There is no phone and no e-mail address.")
-        since = self.moment(cell(layout.since))
-        return Person(phone, normalize.email_key(email), since, reason)
+        return Person(phone, email, self.moment(cell(layout.since)), reason)
 
     def moment(self, text: str) -> datetime | None:
         """Return when a person said so, None for a blank cell; raises BadCells.
@@ -155,22 +176,20 @@ class Sheet:
         return at
 
 
+# --- from bytes to cells --------------------------------------------------------------------------
+
+
 def lines_of(one: SuppressionImport) -> Iterator[str]:
     """Yield the lines of the file of an import, with their ends; an endless one in pieces."""
+    first = one.chunks.filter(number=0).values_list("data", flat=True).first() or b""
+    is_utf_16 = bytes(first[:2]) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     text = io.TextIOWrapper(
         io.BufferedReader(Chunks(one), CHUNK_BYTES),
-        encoding=encoding_of(one),
-        errors="surrogateescape",
+        encoding="utf-16" if is_utf_16 else "utf-8-sig",
+        errors="replace" if is_utf_16 else "surrogateescape",
         newline="",
     )
     return iter(lambda: text.readline(LINE_MAX_CHARACTERS), "")
-
-
-def encoding_of(one: SuppressionImport) -> str:
-    """Return the encoding of a file: UTF-8, unless it begins as UTF-16 does."""
-    first = one.chunks.filter(number=0).values_list("data", flat=True).first() or b""
-    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return "utf-16" if bytes(first[:2]) in marks else "utf-8-sig"
 
 
 class Chunks(io.RawIOBase):
@@ -194,47 +213,153 @@ class Chunks(io.RawIOBase):
         return size
 
 
-def again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    """Yield a line that was read already, and then the rest."""
-    if first:
-        yield first
-    yield from rest
+def records(lines: Iterator[str]) -> Iterator[Row]:
+    """Yield the rows that lines of CSV make, each with the line at which it begins.
 
-
-def layout_of(first: list[str]) -> Layout:
-    """Return the layout of a file by its first row, which may be a header or a person.
-
-    Raises NotTaken if no column of it can be a phone or an e-mail.
+    What cannot be told apart is a bad row of one line, and the next line is looked at by itself.
     """
-    names = [NOT_A_LETTER.sub("", fold(cell)) for cell in first]
+    numbered = whole(lines)
+    waiting: deque[tuple[int, str]] = deque()
+    delimiter = ""
+    while True:
+        number, line = waiting.popleft() if waiting else next(numbered, (0, ""))
+        if not number:
+            return
+        if not line.strip():
+            continue
+        if not line.endswith(LINE_END) and len(line) >= LINE_MAX_CHARACTERS:
+            yield number, [line], "This line is too long."
+            continue
+        delimiter = delimiter or max(DELIMITERS, key=line.count)
+        if '"' not in line:
+            cells: list[str] | None = line.rstrip("\r\n").split(delimiter)
+        else:
+            taken = [(number, line)]
+            cells = quoted(taken, waiting, numbered, delimiter)
+            if cells is None:
+                waiting.extendleft(reversed(taken[1:]))
+                yield number, [line], "A quote is opened and not closed."
+                continue
+        if cells and any(cell.strip() for cell in cells):
+            yield number, cells, ""
 
-    def named(wanted: frozenset[str]) -> int | None:
-        return next((at for at, name in enumerate(names) if name in wanted), None)
 
-    phone, email = named(PHONES), named(EMAILS)
-    if phone is not None or email is not None:
-        return Layout(
-            phone, None, email, since=named(SINCES), reason=named(REASONS), has_header=True
-        )
-    cells = [cell.strip() for cell in first]
-    if len(cells) == 2 and AREA_CODE.fullmatch(cells[0]) and LOCAL_NUMBER.fullmatch(cells[1]):
+def whole(lines: Iterator[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines with their numbers; of one that comes in pieces only the first."""
+    number = 0
+    is_in_the_middle = False
+    for line in lines:
+        if not is_in_the_middle:
+            number += 1
+            yield number, line
+        is_in_the_middle = not line.endswith(LINE_END)
+
+
+def quoted(
+    taken: list[tuple[int, str]],
+    waiting: deque[tuple[int, str]],
+    numbered: Iterator[tuple[int, str]],
+    delimiter: str,
+) -> list[str] | None:
+    """Return the cells of a row with quotes, None if one of them is not closed in good time.
+
+    `taken` begins with its first line; the lines that belong to it are added.
+    """
+    while True:
+        text = "".join(line for _, line in taken)
+        try:
+            cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            return None
+        # In a quote that is open the end of the line belongs to the cell.
+        is_open = bool(cells) and cells[-1].endswith(LINE_END)
+        if not is_open:
+            return cells
+        following = waiting.popleft() if waiting else next(numbered, None)
+        if following is None or len(taken) == RECORD_MAX_LINES:
+            if following:
+                waiting.appendleft(following)
+            return None
+        taken.append(following)
+
+
+# --- what stands where ----------------------------------------------------------------------------
+
+
+def layout_of(sample: list[list[str]]) -> Layout:
+    """Return the layout of a file by its first rows, of which the first may name the columns.
+
+    Raises NotTaken if it is not plain which columns hold phones and e-mail addresses.
+    """
+    if not sample:
+        raise NotTaken("The file has no rows.")
+    first, rest = [cell.strip() for cell in sample[0]], sample[1:]
+    if len(first) == 2 and AREA_CODE.fullmatch(first[0]) and LOCAL_NUMBER.fullmatch(first[1]):
         return Layout(phone=0, local=1)
-    phone = next((at for at, cell in enumerate(cells) if is_phone(cell)), None)
-    email = next((at for at, cell in enumerate(cells) if "@" in cell), None)
+    names = [NOT_A_LETTER.sub("", fold(cell)) for cell in first]
+    named_phones = [at for at, name in enumerate(names) if is_name_of_phone(name)]
+    named_emails = [at for at, name in enumerate(names) if name in EMAILS]
+    is_first_a_person = any("@" in cell or is_phone(cell) for cell in first)
+    has_header = bool(named_phones or named_emails) or (bool(rest) and not is_first_a_person)
+    people = rest if has_header else sample
+    width = max(map(len, sample))
+    held_phones = [at for at in range(width) if is_column_of(people, at, is_phone)]
+    held_emails = [at for at in range(width) if is_column_of(people, at, is_email)]
+    phone = the_one("phones", named_phones, held_phones)
+    email = the_one("e-mail addresses", named_emails, held_emails)
     if phone is None and email is None:
         raise NotTaken(
-            f"None of the {len(first)} columns of the first row is called phone or email, and none "
-            "holds such a value."
+            f"None of the {width} columns is called phone or email, and none holds such values."
         )
-    return Layout(phone=phone, email=email)
+    if not has_header:
+        return Layout(phone, None, email)
+
+    def called(wanted: frozenset[str]) -> int | None:
+        return next((at for at, name in enumerate(names) if name in wanted), None)
+
+    return Layout(phone, None, email, called(SINCES), called(REASONS), has_header=True)
+
+
+def is_name_of_phone(name: str) -> bool:
+    """Say whether a column of this name holds phones: its type is none."""
+    return name in PHONES or name.startswith(PHONE_WORDS) or name.endswith(PHONE_WORDS)
+
+
+def the_one(what: str, named: list[int], held: list[int]) -> int | None:
+    """Return the column that is called so or else holds such values; raises NotTaken for several.
+
+    Whoever stands in another one would be passed over.
+    """
+    # Of several that are called so, those that are empty are no matter.
+    found = sorted({*held, *(named if not held or len(named) == 1 else [])})
+    if len(found) > 1:
+        told = " and ".join(str(at + 1) for at in found)
+        raise NotTaken(
+            f"Several columns hold {what}: {told}. Leave one of them, and import the others by "
+            "themselves."
+        )
+    return found[0] if found else None
+
+
+def is_column_of(rows: list[list[str]], at: int, is_one: Callable[[str], bool]) -> bool:
+    """Say whether a column holds such values, more often than not."""
+    cells = [row[at].strip() for row in rows if at < len(row) and row[at].strip()]
+    return sum(map(is_one, cells)) * 2 > len(cells)
 
 
 def is_phone(cell: str) -> bool:
-    """Say whether a cell holds a phone number."""
+    """Say whether a cell holds a phone number, of at least ten digits."""
+    if sum(one.isdigit() for one in cell) < 10:
+        return False
     try:
         return bool(normalize.phone(normalize.plain_text(cell)))
     except normalize.Unacceptable:
         return False
+
+
+def is_email(cell: str) -> bool:
+    """Say whether a cell looks like an e-mail address."""
+    return "@" in cell
 
 
 def printable(cell: str) -> str:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from leads import normalize
 from leads.compliance import REGISTRY_MAX_AGE_DAYS
 from sources.ids import uuid7
-from sources.locks import lock, subjects
+from sources.locks import list_of, lock, subjects
 from sources.models import Business, recorded
 
 # Where the day is later than in UTC, it is one day ahead at most.
@@ -265,9 +265,21 @@ class RegistryListQuerySet(models.QuerySet["RegistryList"]):
         """Keep the editions of lists that leads are checked against."""
         return self.filter(retired_at=None)
 
-    def load(self, name: str, listed_on: date) -> None:
-        """Take an edition of a list into use, unless it is in use."""
-        self.in_use().get_or_create(name=name, listed_on=listed_on)
+    def load(self, name: str, listed_on: date, *, is_renewed: bool) -> None:
+        """Take an edition of a list into use, unless it is in use; with the list locked.
+
+        `is_renewed`: for all entries that stand in the list it has been looked back.
+        """
+        renewed_at = timezone.now() if is_renewed else None
+        self.in_use().get_or_create(
+            name=name, listed_on=listed_on, defaults={"renewed_at": renewed_at}
+        )
+
+    def retire(self, name: str) -> int:
+        """Take a list out of use, and return how many editions it had; 0 if it was in none."""
+        with transaction.atomic():
+            lock([list_of(name)])
+            return self.in_use().filter(name=name).update(retired_at=timezone.now())
 
     def make_known(self, name: str, listed_on: date) -> None:
         """Take a list of which an entry came into use, unless it is already.
@@ -277,7 +289,7 @@ class RegistryListQuerySet(models.QuerySet["RegistryList"]):
         """
         editions = self.filter(name=name)
         if not editions.exists():
-            self.load(name, listed_on)
+            self.load(name, listed_on, is_renewed=True)
         elif not editions.in_use().exists():
             raise ValidationError({"list_name": "This list is no longer in use."})
 
@@ -293,6 +305,8 @@ class RegistryList(models.Model):
     listed_on = models.DateField("date of the list")
     loaded_at = models.DateTimeField(default=timezone.now, editable=False)
     retired_at = models.DateTimeField(null=True, blank=True)
+    # When all entries that stood in it had been looked back for: None while its import is at it.
+    renewed_at = models.DateTimeField(null=True, blank=True)
 
     objects = RegistryListQuerySet.as_manager()
 

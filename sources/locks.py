@@ -1,4 +1,4 @@
-"""The locks that order what depends on other rows: on persons, and on the caps of a source.
+"""The locks that order what depends on other rows: on persons, caps of a source, and lists.
 
 Intake, release and suppression take those on persons, each in a statement of its own before the one
 that reads: merged into it, the reading would be of the time before the wait. Source: DECISIONS,
@@ -27,6 +27,15 @@ def caps_of(source_id: UUID) -> str:
     Shared by posts and releases, which do not wait for each other; alone by whoever renews them.
     """
     return f"caps:{source_id}"
+
+
+def list_of(name: str) -> str:
+    """Return what is to be locked so that a do-not-call list stays in or out of use.
+
+    Shared by whoever adds entries of it, before the locks on their persons; alone by whoever takes
+    it into use or out.
+    """
+    return f"list:{name}"
 
 
 def lock(wanted: Iterable[str], shared: Iterable[str] = ()) -> None:

@@ -170,11 +170,11 @@ def test_jobs_of_workers_that_are_killed_are_each_done_with_effects_exactly_once
                 for _ in range(3):
                     time.sleep(chance.uniform(0.1, 0.6))
                     victims = [one for one in range(WORKERS) if chance.random() < 0.5]
-                    for one in victims:
-                        workers[one].kill()
-                    for one in victims:
-                        workers[one].wait()
-                        workers[one] = spawn(service, "run_worker")
+                    for victim in victims:
+                        workers[victim].kill()
+                    for victim in victims:
+                        workers[victim].wait()
+                        workers[victim] = spawn(service, "run_worker")
                     kills += len(victims)
         finally:
             for one in workers:

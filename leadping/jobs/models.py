@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Self
 from uuid import uuid4
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -104,9 +104,19 @@ class Job(models.Model):
         Nothing is changed then, or if another job with its key is open.
         """
         rows = Job.objects.failed().filter(id=self.id)
-        if self.key and Job.objects.open().filter(key=self.key).exists():
+        try:
+            with transaction.atomic():
+                return bool(
+                    rows.update(
+                        state=self.State.WAITING,
+                        attempts=0,
+                        due_at=Now(),
+                        finished_at=None,
+                        error="",
+                    )
+                )
+        except IntegrityError:
             return False
-        return bool(rows.update(state=self.State.WAITING, attempts=0, due_at=Now()))
 
 
 class Worker(models.Model):

@@ -89,12 +89,16 @@ def enqueue(kind: str, *, after: timedelta | None = None, key: str = "", **paylo
     job = new(kind, key=key, **payload)
     if after:
         job.due_at = Now() + after
-    if key:
-        Job.objects.bulk_create([job], ignore_conflicts=True)
-        found = Job.objects.open().filter(key=key).first()
-        return found or job
-    job.save(force_insert=True)
-    return job
+    if not key:
+        job.save(force_insert=True)
+        return job
+    with transaction.atomic():
+        while True:
+            Job.objects.bulk_create([job], ignore_conflicts=True)
+            # Locked, so that it is still open when we commit; gone, if it was just being finished.
+            rows = Job.objects.open().filter(key=key).select_for_update(no_key=True)
+            if found := rows.first():
+                return found
 
 
 def enqueue_many(kind: str, payloads: Iterable[dict[str, Any]]) -> int:
@@ -129,27 +133,39 @@ class Turn:
         self.is_stopping = is_stopping
         self.watch = watch  # called after each step
         self.began = self.worked_since = time.monotonic()
+        self.is_finished = False
 
     @property
     def is_over(self) -> bool:
-        """Say whether the task should leave off, and return AGAIN."""
-        return self.is_stopping() or time.monotonic() - self.began > TURN_SECONDS
+        """Say whether the task should leave off, and return AGAIN: for other jobs, or to stop."""
+        if self.is_stopping():
+            return True
+        if time.monotonic() - self.began <= TURN_SECONDS:
+            return False
+        self.began = time.monotonic()
+        return Job.objects.due().exists()
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """Make a transaction of what is done inside, which only the holder of the job commits.
 
-        Raises LeaseLost, and then nothing of it is done. The lease is renewed with it.
+        Raises LeaseLost, and then nothing of it is done. The lease is renewed with it, and the job
+        has got further: what failed before does not count as an attempt any more.
         """
+        self.is_finished = False  # or it was undone
         with transaction.atomic():
             yield
-            self.hold()
+            if not self.is_finished:
+                self.hold(due_at=lease_end(), attempts=1)
         self.watch()
 
+    def finish(self) -> None:
+        """Note in a step that the job is done, so that neither is there without the other."""
+        self.hold(state=Job.State.DONE, lease=None, finished_at=Now(), error="")
+        self.is_finished = True
+
     def hold(self, **values: Any) -> None:
-        """Renew the lease, or change other columns of the job; raises LeaseLost."""
-        # A step further: what came before it does not count as an attempt any more.
-        values = values or {"due_at": lease_end(), "attempts": 1}
+        """Change columns of the job; raises LeaseLost if it is another worker's by now."""
         rows = Job.objects.filter(id=self.job_id, lease=self.lease, state=Job.State.RUNNING)
         if not rows.update(**values):
             raise LeaseLost

@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from leadping.jobs.models import Job, Worker
+from leadping.jobs.models import Job, JobQuerySet, Worker
 from leadping.jobs.tasks import (
     TASKS,
     GivenUp,
@@ -74,7 +74,7 @@ class Loop:
                 self.keep_up()
                 with one_at_a_time() as is_mine:
                     worked = is_mine and self.work()
-                if is_once and not worked and not Job.objects.due().exists():
+                if is_once and not worked and not due_for_us().exists():
                     break
             except DatabaseProblem:
                 if is_once:
@@ -103,7 +103,7 @@ class Loop:
         job = take(self.me.name)
         if job is None:
             return False
-        if do(job, self.is_stopping):
+        if do(job, self.is_stopping, self.keep_up):
             self.done += 1
         return True
 
@@ -112,12 +112,17 @@ class Loop:
         Worker.objects.filter(name=self.me.name).delete()
 
 
+def due_for_us() -> JobQuerySet:
+    """Return the jobs that are due, but for those of a kind that only another version knows."""
+    return Job.objects.due().filter(kind__in=list(TASKS))
+
+
 def take(worker: str, job_id: UUID | None = None) -> Job | None:
     """Take the job that has been due for longest, or this one if it is due; None if there is none.
 
     A job whose attempts are used up, for it kills whoever does it, is given up here.
     """
-    due = Job.objects.due()
+    due = due_for_us()
     if job_id:
         due = due.filter(id=job_id)
     while due.exists():  # which takes no lock, as the transaction does on SQLite
@@ -126,7 +131,7 @@ def take(worker: str, job_id: UUID | None = None) -> Job | None:
             job = due.select_for_update(skip_locked=is_skipping).first()
             if job is None:
                 return None  # another worker was faster
-            if job.attempts >= max_attempts_of(job.kind):
+            if job.attempts >= TASKS[job.kind].max_attempts:
                 finish(job, Job.State.FAILED, error=job.error or "The worker died of it each time.")
                 continue
             job.state, job.lease, job.worker = Job.State.RUNNING, uuid4(), worker
@@ -136,11 +141,6 @@ def take(worker: str, job_id: UUID | None = None) -> Job | None:
             job.save(update_fields=["state", "lease", "worker", "attempts", "started_at", "due_at"])
             return job
     return None
-
-
-def max_attempts_of(kind: str) -> int:
-    """Return how often a job of this kind is tried; one that no code knows, once."""
-    return TASKS[kind].max_attempts if kind in TASKS else 1
 
 
 def nothing() -> None:
@@ -158,11 +158,8 @@ def do(
     """
     assert job.lease
     turn = Turn(job.id, job.lease, is_stopping, watch)
-    found = TASKS.get(job.kind)
     try:
-        if found is None:
-            raise GivenUp(f"No task is called {job.kind}.")
-        outcome = run(found, turn, job)
+        outcome = run(TASKS[job.kind], turn, job)
     except LeaseLost:
         log.warning("job.lease_lost", job_id=str(job.id), kind=job.kind)
         return False
@@ -188,8 +185,10 @@ def run(found: Task, turn: Turn, job: Job) -> Outcome:
 
 def note(turn: Turn, outcome: Outcome) -> None:
     """Write how a job ended; raises LeaseLost if it is another worker's by now."""
+    if turn.is_finished:
+        return
     if outcome == Outcome.DONE:
-        turn.hold(state=Job.State.DONE, lease=None, finished_at=Now(), error="")
+        turn.finish()
     else:  # it made progress: what went wrong before does not count any more
         turn.hold(state=Job.State.WAITING, lease=None, due_at=Now(), attempts=0, error="")
 
@@ -197,7 +196,7 @@ def note(turn: Turn, outcome: Outcome) -> None:
 def fail(job: Job, turn: Turn, error: Exception) -> None:
     """Write that an attempt failed: try again later, or give up."""
     told = told_of(error)
-    is_last = isinstance(error, GivenUp) or job.attempts >= max_attempts_of(job.kind)
+    is_last = isinstance(error, GivenUp) or job.attempts >= TASKS[job.kind].max_attempts
     event = "job.given_up" if is_last else "job.failed"
     log.error(event, job_id=str(job.id), kind=job.kind, attempts=job.attempts, exc_info=error)
     try:

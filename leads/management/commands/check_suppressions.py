@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
-from django.utils import timezone
 
 from leads.lookback import look_back
 from leads.management.reading import told_of
@@ -54,8 +53,7 @@ class Command(ClearCommand):
         lead = Lead.objects.get(id=lead_id)
         with transaction.atomic():
             lock(subjects(lead.phone, lead.email_key))
-            at = timezone.now()
-            for one in look_back(lead.business_id, [lead.phone], [lead.email_key], at):
+            for one in look_back(lead.business_id, [lead.phone], [lead.email_key]):
                 self.stdout.write(told_of(one))
 
 

@@ -23,7 +23,7 @@ class Command(ClearCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = RegistryList.objects.in_use()
         if name := options["retire"]:
-            if not rows.filter(name=name).update(retired_at=timezone.now()):
+            if not RegistryList.objects.retire(name):
                 raise CommandError(f'No list in use is called "{name}".')
             self.stdout.write(f"Retired: {name}.")
             return
@@ -32,6 +32,8 @@ class Command(ClearCommand):
         for one in newest:
             age = (today - one["newest"]).days
             told = "too old: leads are held" if age > REGISTRY_MAX_AGE_DAYS else "in use"
+            if rows.filter(name=one["name"], renewed_at=None).exists():
+                told += ", but not looked back for to the end: resume its import"
             self.stdout.write(f"{one['name']}: of {one['newest']}, {age} days old, {told}.")
         if not newest:
             self.stdout.write("No list is in use.")
