@@ -48,6 +48,10 @@ class IsALead(NotReplayed):
     """This post already is a lead, or the repeat of one."""
 
 
+class NotThere(NotReplayed):
+    """No post has this id."""
+
+
 class IsCut(NotReplayed):
     """Of this post only the start was kept."""
 
@@ -120,7 +124,9 @@ def run_once(post_id: UUID, by: Any, reason: str) -> Replayed:
 
     Raises NotReplayed, or Problem, Stale and Taken as receiving a post does.
     """
-    post = Post.objects.select_for_update(no_key=True).get(id=post_id)
+    post = Post.objects.select_for_update(no_key=True).filter(id=post_id).first()
+    if post is None:
+        raise NotThere
     if post.lead_id:
         raise IsALead
     if post.is_cut:

@@ -47,8 +47,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(response.content)
 
 
-# Room for ten million numbers; waitress writes what is large to disk as it comes.
-MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+# Room for five million numbers; waitress writes what is large to disk as it comes.
+MAX_UPLOAD_BYTES = 64 * 1024 * 1024
 UPLOAD_PATH = "/admin/leads/suppressionimport/add/"
 
 
@@ -59,7 +59,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        if self.path == UPLOAD_PATH:
+        # Whoever sends no cookie of a session is not going to be let in anyway.
+        if self.path == UPLOAD_PATH and "sessionid=" in self.headers.get("COOKIE", ""):
             limits = copy.copy(self.adj)
             limits.max_request_body_size = MAX_UPLOAD_BYTES
             self.adj = limits

@@ -129,7 +129,8 @@ def rehearse(
     other = changed(source, settings, modes)
     since = now - timedelta(days=days)
     done = Rehearsal(since)
-    done.refused = source.posts.filter(received_at__gte=since, status=422, lead=None).count()
+    refused = source.posts.filter(received_at__gte=since, lead=None, key__is_test=False)
+    done.refused = refused.filter(findings__isnull=False).count()
     rows = source.leads.filter(is_test=False, erased_at=None, received_at__gte=since)
     judges = (Judge(source, since), Judge(other, since))
     for leads in chunks(rows.order_by("received_at", "id").iterator(AT_ONCE), AT_ONCE):

@@ -467,6 +467,76 @@ def test_rate_and_time_left_are_told(business: Business) -> None:
     assert SuppressionImport(state="suppressing").seconds_left is None
 
 
+@pytest.mark.parametrize(
+    ("text", "taken", "why"),
+    [
+        ('phone\n"512-555-0137\n512-555-0138\n', ["+15125550138"], {2: "A quote is opened"}),
+        ('phone,note\n5125550137,"two\nlines"\n12,\n', [PHONE], {4: "This is not a phone"}),
+        ("phone\n" + "x" * 200_000 + "\n5125550137\n", [PHONE], {2: "This line is too long"}),
+    ],
+)
+def test_every_line_is_taken_or_told(
+    business: Business, text: str, taken: list[str], why: dict[int, str]
+) -> None:
+    one = run(text, business)
+    assert [phone for phone, _ in persons()] == taken
+    assert {line: told[: len(why[line])] for line, told in bad(one)} == why
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "Home Phone,Mobile Phone\n5125550137,5125550138\n",
+            "Several columns hold phones: 1 and 2",
+        ),
+        ("phone,contact\n5125550137,5125550138\n", "Several columns hold phones: 1 and 2"),
+        ("12\n" * 5 + "phone\n", "None of the 1 columns"),
+    ],
+)
+def test_a_file_that_would_be_misread_is_refused(
+    business: Business, text: str, sentence: str
+) -> None:
+    one = run(text, business)
+    assert one.state == "failed"
+    assert sentence in one.trouble
+
+
+def test_columns_are_found_by_what_they_hold(business: Business) -> None:
+    one = run("who,how\nAda,\nBen,5125550137\nEve,\nIda,5125550138\n", business)
+    assert (one.columns, one.rows_bad) == ("phone: column 2", 2)
+    assert len(persons()) == 2
+
+
+def test_a_list_of_which_nothing_can_be_taken_is_no_new_edition(db: None) -> None:
+    assert run("phone\n12\n13\n", **REGISTRY).state == "failed"
+    assert not RegistryList.objects.exists()
+
+
+def test_an_import_that_left_off_while_it_renewed_is_made_up_for_by_the_next(
+    small_steps: None, source: Source
+) -> None:
+    people = [f"512-555-01{n:02}" for n in range(8)]
+    for phone in people:
+        suppress(phone, kind="dnc-registry")
+    RegistryList.objects.retire("National")
+    door = Door(source)
+    for phone in people:
+        door.send(phone=phone, email=...)
+    one = begin("phone\n512-555-0199\n", **REGISTRY)
+
+    def cancel_renewing() -> None:
+        with contextlib.suppress(NotImportable):
+            if SuppressionImport.objects.get(id=one.id).state == "renewing":
+                cancel(SuppressionImport.objects.get(id=one.id))
+
+    work(one, cancel_renewing)
+    assert one.state == "cancelled"
+    assert Lead.objects.filter(compliance_status="Approved").exists()
+    assert run("phone\n512-555-0198\n", **REGISTRY).state == "done"
+    assert not Lead.objects.filter(compliance_status="Approved").exists()
+
+
 # --- by command -----------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from intake.models import Post, Replay
 from intake.replay import (
     IsALead,
     IsCut,
+    NotThere,
     Replayed,
     SourceIsOff,
     refused,
@@ -336,6 +337,11 @@ def test_a_test_stays_a_test(source: Source) -> None:
     map_cell(source)
     replay(post.id, None, MENDED)
     assert Lead.objects.get().is_test
+
+
+def test_a_post_that_is_not_there_is_told(db: None) -> None:
+    with pytest.raises(NotThere):
+        rehearse(uuid4())
 
 
 def test_a_lead_is_no_refused_post(door: Door) -> None:

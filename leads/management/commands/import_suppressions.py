@@ -123,6 +123,10 @@ class Command(ClearCommand):
                 job = self.job_of(one)
                 if job:
                     do(job, lambda: is_told_to_stop, tell)
+                elif not Job.objects.open().filter(key=str(one)).exists() and not self.is_over(one):
+                    raise CommandError(
+                        f"Its job was given up (see manage.py jobs). To go on: --resume {one.id}"
+                    )
                 else:
                     time.sleep(IDLE_SECONDS)
                 tell()
@@ -132,6 +136,11 @@ class Command(ClearCommand):
                 signal.signal(kind, handler)
         if is_told_to_stop:
             self.stdout.write(f"Left off. A worker goes on; to stop it too: --cancel {one.id}")
+
+    def is_over(self, one: SuppressionImport) -> bool:
+        """Say whether the import is over by now."""
+        one.refresh_from_db()
+        return one.is_over
 
     def job_of(self, one: SuppressionImport) -> Job | None:
         """Return the job of an import, taken by us, None if a worker has it or it is not due."""
