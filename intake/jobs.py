@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.contrib.auth import get_user_model
 
 from intake.replay import IsALead, NotReplayed, replay
 from leadping.jobs.tasks import GivenUp, Turn, enqueue_many, task
 
 REPLAY = "replay-post"
+
+log = structlog.get_logger()
 
 
 class NotNow(Exception):
@@ -28,6 +31,8 @@ def replay_post(turn: Turn, post_id: str, reason: str, by: Any = None) -> None:
         raise GivenUp(str(error)) from None
     if done.outcome == "unavailable":
         raise NotNow
+    if done.lead_id is None:  # it stays among the refused, where staff find it
+        log.info("replay.still_refused", post_id=post_id, outcome=done.outcome)
 
 
 def replay_later(post_ids: Iterable[UUID], reason: str, by: Any = None) -> int:

@@ -18,8 +18,8 @@ START_BYTES = 4 * 1024
 class Post(models.Model):
     """One submission, as it was received, with its outcome; only ever added.
 
-    `status` and `answer` are what the vendor was told. `outcome` and `lead` are what it is now:
-    they change once, if staff replay a post that was refused.
+    `status` and `answer` are what the vendor was told. `outcome`, `lead` and `notes` are what it is
+    now: they change once, if staff replay a post that was refused.
 
     On PostgreSQL the table's key is (id, received_at), so that it can be partitioned by time; the
     id alone, being a UUIDv7, is unique in practice. Source: contract §9, "What is kept".

@@ -33,7 +33,7 @@ from leads.facts import Lookups, decide, entries_of, facts_of, lock_person
 from leads.findings import Facts, Finding, Verdict, joined, opted_out_at
 from leads.models import Lead, Suppression, version_of
 from sources.ids import uuid7
-from sources.keys import blank
+from sources.keys import BLANKED, blank
 from sources.models import Source, Tag
 from sources.names import fold
 from sources.rules import Mode, Rule, public_code
@@ -68,6 +68,7 @@ class Arrival:
     idempotency_key: str | None = None
     is_form: bool = False
     is_structured: bool = False
+    is_kept: bool = False  # read again from what was kept, with keys blanked already
     id: UUID = field(default_factory=uuid7)
 
 
@@ -157,7 +158,8 @@ def idempotency_key(arrival: Arrival) -> str:
     if sent.startswith('"'):
         match = QUOTED.fullmatch(sent)
         key = re.sub(r'\\(["\\])', r"\1", match[1]) if match else ""
-    if not VISIBLE_ASCII.fullmatch(key) or len(key) > KEY_MAX_LENGTH:
+    checked = BLANKED.sub("k", key) if arrival.is_kept else key
+    if not VISIBLE_ASCII.fullmatch(checked) or len(key) > KEY_MAX_LENGTH:
         sentence = f"This must be 1 to {KEY_MAX_LENGTH} visible ASCII characters, quoted or bare."
         raise invalid_lead([Fault(("Idempotency-Key",), "invalid-idempotency-key", sentence)])
     return blank(key)[0]

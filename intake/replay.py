@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import models, transaction
 
 from intake import store
 from intake.authentication import Credential, credential_of
 from intake.models import Post, Replay
 from intake.problems import Problem
+from intake.reading import Reading
 from intake.receive import (
     MAX_ROUNDS,
     Arrival,
@@ -26,6 +28,7 @@ from intake.receive import (
     check_repeat,
     judge,
     look_up,
+    notes,
     understand,
 )
 from intake.trouble import despite_conflicts
@@ -35,6 +38,8 @@ from leads.reviews import reason_of
 from sources.models import SourceKey
 
 STRUCTURED_PATH = "/leads"
+
+log = structlog.get_logger()
 
 
 class NotReplayed(Exception):
@@ -115,6 +120,7 @@ def run(post_id: UUID, by: Any, reason: str, *, is_rehearsed: bool) -> Replayed:
             faults = sorted({one.code for one in problem.faults})
             return Replayed(post_id, problem.type.code, faults=faults)
         except LookupFailed:
+            log.error("compliance.lookup_failed", exc_info=True)
             break
     return Replayed(post_id, "unavailable")
 
@@ -142,14 +148,14 @@ def run_once(post_id: UUID, by: Any, reason: str) -> Replayed:
     if first_id := state.lead_of_key or state.lead_of_external_id:
         first = Lead.objects.get(id=first_id)
         check_repeat(first, lead, is_by_key=state.lead_of_key is not None)
-        return note(post, first, "repeated", at, by, reason)
+        return note(post, reading, first, "repeated", at, by, reason)
     lead.replayed_at = at
     judge(credential.source, lead, reading, state, at)
     if not store.write_lead(lead):
         raise Taken
     if tags:
         store.write_tags(lead, tags)
-    return note(post, lead, lead.compliance_status.lower(), at, by, reason)
+    return note(post, reading, lead, lead.compliance_status.lower(), at, by, reason)
 
 
 def is_source_stale(credential: Credential, state: store.State) -> bool:
@@ -157,7 +163,9 @@ def is_source_stale(credential: Credential, state: store.State) -> bool:
     return state.source_version != credential.source.version
 
 
-def note(post: Post, lead: Lead, outcome: str, at: datetime, by: Any, reason: str) -> Replayed:
+def note(
+    post: Post, reading: Reading, lead: Lead, outcome: str, at: datetime, by: Any, reason: str
+) -> Replayed:
     """Write what a post has become, and the row of its replay."""
     Replay(
         post_id=post.id,
@@ -169,8 +177,8 @@ def note(post: Post, lead: Lead, outcome: str, at: datetime, by: Any, reason: st
         outcome_after=outcome,
         lead=lead,
     ).save()
-    post.outcome, post.lead = outcome, lead
-    post.save(update_fields=["outcome", "lead"])
+    post.outcome, post.lead, post.notes = outcome, lead, notes(reading)
+    post.save(update_fields=["outcome", "lead", "notes"])
     findings = [one["code"] for one in lead.findings] if outcome != "repeated" else []
     return Replayed(post.id, outcome, lead.id, findings)
 
@@ -193,5 +201,6 @@ def arrival_of(post: Post) -> Arrival:
         idempotency_key=post.headers.get("Idempotency-Key"),
         is_form=post.method == "GET" or is_form,
         is_structured=post.path.rstrip("/") == STRUCTURED_PATH,
+        is_kept=True,
         id=post.id,
     )

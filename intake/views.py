@@ -34,7 +34,8 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_DECLARED_BYTES = 2**31 - 1
 HEADER_MAX_LENGTH = 512
 PATH_MAX_LENGTH = 200
-KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "Accept", "Idempotency-Key")
+KEY_HEADER = "Idempotency-Key"  # kept when it is empty too, which is a fault
+KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "Accept", KEY_HEADER)
 JSON_TYPE = re.compile(r"(?:application|text)/json|application/[\w.-]+\+json", re.ASCII)
 CREDENTIAL_HEADERS = (
     "HTTP_AUTHORIZATION",
@@ -105,9 +106,9 @@ class Visit:
             path=blank(request.path)[0][:PATH_MAX_LENGTH],
             address=request.META["REMOTE_ADDR"],
             headers={
-                name: kept_header(value)
+                name: kept_header(name, value)
                 for name in KEPT_HEADERS
-                if (value := request.headers.get(name))
+                if (value := request.headers.get(name)) or (value == "" and name == KEY_HEADER)
             },
             has_credential_blanked=has_stray_credential(request),
             idempotency_key=request.headers.get("Idempotency-Key"),
@@ -356,9 +357,13 @@ def refusal(
     )
 
 
-def kept_header(value: str) -> str:
-    """Return a header as it may be kept: without keys and control characters, not too long."""
-    return CONTROL.sub("", blank(value)[0])[:HEADER_MAX_LENGTH]
+def kept_header(name: str, value: str) -> str:
+    """Return a header as it may be kept: without keys and control characters, not too long.
+
+    In the key of a post they leave a mark, or it would be a good key when it is read again.
+    """
+    mark = "\ufffd" if name == KEY_HEADER else ""
+    return CONTROL.sub(mark, blank(value)[0])[:HEADER_MAX_LENGTH]
 
 
 def listed(names: list[str]) -> str:

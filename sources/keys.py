@@ -112,5 +112,9 @@ def blank_bytes(data: bytes) -> tuple[bytes, bool]:
 ESCAPE = re.compile(rb"(?:\\u00|%)([0-9a-fA-F]{2})")
 
 
+# What `blank` leaves where a key stood.
+BLANKED = re.compile(r"\[key removed [0-9a-f]{8}\]")
+
+
 def _blanked(key: str) -> str:
     return f"[key removed {digest(key)[:8]}]"

@@ -249,6 +249,29 @@ def test_the_same_key_finds_the_same_lead(door: Door) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
+def test_a_key_in_the_key_is_blanked_and_goes_on_being_the_same(door: Door) -> None:
+    headers = {**door.credentials, "Idempotency-Key": f"k-{door.key}"}
+    assert door.post({"cell": "512-555-0137"}, headers=headers).status_code == 400
+    map_cell(door.source)
+    lead_id = replay(Post.objects.get().id, None, MENDED).lead_id
+    again = door.post({"cell": "512-555-0137"}, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (201, str(lead_id))
+
+
+@pytest.mark.parametrize("key", ["ab\x01c", "", "two words"])
+def test_a_post_refused_for_its_key_stays_refused(door: Door, key: str) -> None:
+    headers = {**door.credentials, "Idempotency-Key": key}
+    assert door.post(headers=headers).status_code == 400
+    assert replay(Post.objects.get().id, None, "Try").outcome == "invalid-lead"
+
+
+def test_what_was_ignored_is_noted_with_the_post(door: Door) -> None:
+    post = refused_post(door, unknown="1", utmSource="x" * 600)
+    map_cell(door.source)
+    replay(post.id, None, MENDED)
+    assert fresh(post).notes == {"ignored": ["unknown"], "truncated": ["utmSource"]}
+
+
 def test_another_persons_external_id_stays_a_conflict(door: Door) -> None:
     assert door.send(externalId="x").status_code == 201
     assert door.send(externalId="x", phone="512-555-0199", email=...).status_code == 409
