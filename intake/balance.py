@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from intake.models import Post
+from intake.models import Post, Replay
 from leads.caps import midnight
 from leads.models import Lead
 from sources.models import Source
@@ -25,6 +25,7 @@ from sources.models import Source
 # The outcomes of posts that are leads; all others but "repeated" are codes of problems.
 AS_LEADS = ("approved", "blocked")
 REPEATED = "repeated"
+STORED = 201
 FAULTS_NAMED = 5
 
 
@@ -111,6 +112,7 @@ def faults_of(source: Source, first: date, last: date) -> Iterator[str]:
     ).exclude(outcome=REPEATED)
     is_outcome_of_lead = Q(outcome__in=(*AS_LEADS, REPEATED))
     kept_leads = Lead.objects.filter(id=OuterRef("lead"))
+    replays = Replay.objects.all()
     wrong: dict[str, QuerySet[Any]] = {
         "leads that no post made": leads.filter(~Exists(firsts)),
         "posts that became a lead of another source or moment": posts.filter(
@@ -124,6 +126,21 @@ def faults_of(source: Source, first: date, last: date) -> Iterator[str]:
         "posts that say they were refused, and are a lead": posts.filter(
             ~is_outcome_of_lead, lead__isnull=False
         ),
+        "posts that were taken and are no lead": posts.filter(status=STORED, lead=None),
+        "posts that were refused and are a lead without a replay": posts.filter(
+            ~Q(status=STORED), lead__isnull=False
+        ).exclude(
+            Exists(replays.filter(post_id=OuterRef("id"), outcome_after=OuterRef("outcome")))
+        ),
+        "replays of posts that are not that lead": Replay.objects.filter(
+            lead__source=source, post_received_at__gte=since, post_received_at__lt=until
+        ).exclude(Exists(Post.objects.filter(id=OuterRef("post_id"), lead=OuterRef("lead")))),
+        "leads that say they were replayed, and were not": leads.filter(
+            replayed_at__isnull=False
+        ).exclude(Exists(replays.filter(lead=OuterRef("id")))),
+        "posts that are a test and no lead of a test, or the other way round": posts.filter(
+            lead__isnull=False
+        ).exclude(lead__is_test=F("key__is_test")),
         "repeats of a lead of another source": posts.filter(
             outcome=REPEATED, lead__isnull=False
         ).exclude(Exists(kept_leads.filter(source=OuterRef("source")))),

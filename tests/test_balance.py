@@ -89,8 +89,11 @@ def test_the_command_tells_the_balance_of_each_day(busy: Source) -> None:
     assert "received" not in told("--quiet")
     assert "all fit" in told(busy.name)
     assert "0 posts" in told("--from", "2020-01-01", "--to", "2020-01-31")
-    with pytest.raises(CommandError):
-        told("Nobody")
+    for wrong in (["Nobody"], ["--from", "2026-02-01", "--to", "2026-01-01"]):
+        with pytest.raises(CommandError):
+            told(*wrong)
+    with pytest.raises(CommandError, match="too far away"):
+        told("--to", "9999-12-31")
 
 
 def test_a_replayed_post_leaves_the_refused_on_its_first_day(door: Door) -> None:
@@ -198,6 +201,29 @@ def test_a_lead_of_another_day_or_source_is_found(busy: Source) -> None:
     assert "repeats of a lead of another source" in said
 
 
+def test_replays_and_tests_that_do_not_fit_are_found(door: Door, busy: Source) -> None:
+    source = door.source
+    map_cell(source)
+    made = Post.objects.get(outcome="invalid-lead")
+    replay(made.id, None, "Mended")
+    told()
+    refused = Post.objects.get(outcome="malformed-body")
+    lead = Lead.objects.filter(posts=made).get()
+    Post.objects.filter(id=refused.id).update(outcome="repeated", lead=lead)
+    assert f"are a lead without a replay: {refused.id}" in faults()
+    Post.objects.filter(id=refused.id).update(outcome="malformed-body", lead=None)
+    Post.objects.filter(id=made.id).update(lead=None, outcome="invalid-lead")
+    assert "replays of posts that are not that lead" in faults()
+    Post.objects.filter(id=made.id).update(lead=lead, outcome="blocked")
+    told()
+    other = Lead.objects.filter(is_test=False, replayed_at=None).first()
+    assert other
+    Lead.objects.filter(id=other.id).update(replayed_at=timezone.now())
+    assert f"say they were replayed, and were not: {other.id}" in faults()
+    Lead.objects.filter(id=other.id).update(replayed_at=None, is_test=True)
+    assert "posts that are a test and no lead of a test" in faults()
+
+
 def test_reconciling_costs_the_same_however_many_posts_there_are(
     door: Door, django_assert_num_queries: Any
 ) -> None:
@@ -205,7 +231,7 @@ def test_reconciling_costs_the_same_however_many_posts_there_are(
     for more in (1, 10):
         for number in range(more):
             door.send(phone=f"512-555-01{more:02}{number}"[:12], email=...)
-        with django_assert_num_queries(13) as queries:
+        with django_assert_num_queries(18) as queries:
             told()
         counts.append(len(queries))
     assert counts[0] == counts[1]

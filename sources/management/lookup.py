@@ -24,6 +24,8 @@ class ClearCommand(BaseCommand):
                 for field, sentences in fields.items()
             ]
             raise CommandError("; ".join(told or error.messages)) from None
+        except OverflowError:
+            raise CommandError("A date or a number of days is too far away.") from None
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
                 f"The database is not ready (has manage.py migrate been run?): {error}"

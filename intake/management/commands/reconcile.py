@@ -33,6 +33,8 @@ class Command(ClearCommand):
         # A day ahead: in some zones it is tomorrow.
         last = options["last"] or timezone.now().date() + timedelta(days=1)
         first = options["first"] or last - timedelta(days=DAYS)
+        if first > last:
+            raise CommandError("The first day comes after the last.")
         faults = []
         posts = days = 0
         with one_view():
