@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from heapq import heappop, heappush
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from leads import caps
+from leads.caps import Period
 from leads.compliance import judge
 from leads.facts import facts_of
 from leads.findings import Verdict
@@ -53,6 +57,7 @@ class Flips:
 
     more: int = 0  # that it would hold or refuse, and does not now
     fewer: int = 0  # that it holds or refuses now, and would not
+    otherwise: int = 0  # that it holds now and would refuse, or the other way round
     more_examples: list[UUID] = field(default_factory=list)
     fewer_examples: list[UUID] = field(default_factory=list)
 
@@ -131,9 +136,16 @@ def rehearse(
     done = Rehearsal(since)
     refused = source.posts.filter(received_at__gte=since, lead=None, key__is_test=False)
     done.refused = refused.filter(findings__isnull=False).count()
-    rows = source.leads.filter(is_test=False, erased_at=None, received_at__gte=since)
-    judges = (Judge(source, since), Judge(other, since))
-    for leads in chunks(rows.order_by("received_at", "id").iterator(AT_ONCE), AT_ONCE):
+    rows = source.leads.filter(is_test=False).annotate(
+        came_at=Coalesce("replayed_at", "received_at")  # `judged_as_of`, in the database
+    )
+    is_rehearsed = Q(erased_at=None, came_at__gte=since)
+    others = rows.exclude(is_rehearsed).filter(approved_at__gte=since)
+    times = others.order_by("approved_at").values_list("approved_at", flat=True)
+    approved = [one for one in times if one]
+    judges = (Judge(source, since, approved), Judge(other, since, approved))
+    rows = rows.filter(is_rehearsed).order_by("came_at", "id")
+    for leads in chunks(rows.iterator(AT_ONCE), AT_ONCE):
         past = Past(source.business_id, leads)
         for lead in leads:
             before, after = (one.judge(lead, past) for one in judges)
@@ -150,21 +162,20 @@ class Judge:
     What staff and suppressions decided on them later is as it was.
     """
 
-    def __init__(self, source: Source, since: datetime) -> None:
+    def __init__(self, source: Source, since: datetime, approved: list[datetime]) -> None:
         self.source = source
         self.since = since
+        # When leads were approved that are not judged here, or that a review let out later.
+        self.approved_besides = list(approved)  # in order, and so a heap
         self.used: dict[str, int] = {}
         self.arrived: dict[UUID, Became] = {}
 
     def judge(self, lead: Lead, past: Past) -> Verdict:
         """Return the verdict on a lead as of when it was judged first."""
         at = lead.judged_as_of
-        periods = caps.periods_of(self.source, at)
-        for one in periods:
-            if one.name not in self.used:
-                # What came before the first of the days that are rehearsed.
-                until = min(max(self.since, one.starts_at), one.ends_at)
-                self.used[one.name] = caps.approved_in(self.source, one.starts_at, until)
+        while self.approved_besides and self.approved_besides[0] <= at:
+            self.fill(heappop(self.approved_besides))
+        periods = self.periods_of(at)
         looked_up = past.of(
             lead,
             self.source,
@@ -177,9 +188,24 @@ class Judge:
         verdict = judge(facts, self.source.modes)
         self.arrived[lead.id] = became(verdict)
         if not verdict.standing:
-            for one in periods:
-                self.used[one.name] += 1
+            self.fill(at)
+        elif lead.approved_at and lead.approved_at > at:
+            heappush(self.approved_besides, lead.approved_at)
         return verdict
+
+    def fill(self, at: datetime) -> None:
+        """Count one more approved lead in the caps of a moment."""
+        for one in self.periods_of(at):
+            self.used[one.name] += 1
+
+    def periods_of(self, at: datetime) -> tuple[Period, ...]:
+        """Return the capped periods of a moment, begun with what came before these days."""
+        periods = caps.periods_of(self.source, at)
+        for one in periods:
+            if one.name not in self.used:
+                until = min(max(self.since, one.starts_at), one.ends_at)
+                self.used[one.name] = caps.approved_in(self.source, one.starts_at, until)
+        return periods
 
     def was_approved(self, one: Lead, at: datetime) -> bool:
         """Say whether another lead was Approved at a moment, had it been judged by these settings.
@@ -209,11 +235,12 @@ def note(rules: dict[Rule, Flips], lead: Lead, before: Verdict, after: Verdict) 
         if stood.get(rule) == stands.get(rule):
             continue
         flips = rules[rule]
-        if rule in stands:
+        flips.otherwise += rule in stands and rule in stood
+        if rule in stands and rule not in stood:
             flips.more += 1
             if len(flips.more_examples) < EXAMPLES:
                 flips.more_examples.append(lead.id)
-        if rule in stood:
+        if rule in stood and rule not in stands:
             flips.fewer += 1
             if len(flips.fewer_examples) < EXAMPLES:
                 flips.fewer_examples.append(lead.id)

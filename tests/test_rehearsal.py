@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from intake.models import Post
+from intake.replay import replay
 from leads.caps import CapCounter
 from leads.facts import gather
 from leads.models import Lead, RegistryList
@@ -19,7 +21,16 @@ from leads.past import Past
 from leads.rehearsal import Became, Rehearsal, rehearse
 from sources.models import Business, Source
 from sources.rules import Mode, Rule
-from tests.factories import CERTIFICATE, Door, make_business, make_key, make_source, suppress
+from tests.factories import (
+    CERTIFICATE,
+    Door,
+    make_business,
+    make_key,
+    make_source,
+    make_tombstone,
+    suppress,
+)
+from tests.test_replay import map_cell, refused_post
 
 LATER = timedelta(minutes=1)
 
@@ -134,7 +145,8 @@ def test_a_rule_that_would_refuse_is_told_apart(door: Door) -> None:
     door.send(dateOfBirth="2020-01-01")
     done = rehearsed(door.source, {Rule.UNDERAGE: Mode.REJECT})
     assert done.count(Became.HELD, Became.REFUSED) == 1
-    assert flips(done) == {"underage": (1, 1)}
+    assert flips(done) == {"underage": (0, 0)}
+    assert done.rules[Rule.UNDERAGE].otherwise == 1
 
 
 def test_it_goes_by_what_was_known_then(door: Door) -> None:
@@ -156,6 +168,25 @@ def test_tests_erased_and_older_leads_are_left_out(door: Door) -> None:
     Lead.objects.filter(id=old.id).update(received_at=timezone.now() - timedelta(days=8))
     assert rehearsed(source, days=7, allowed_states=["TX"]).leads == 0
     assert rehearsed(source, days=9, allowed_states=["TX"]).leads == 1
+
+
+def test_caps_are_filled_in_the_order_of_judging(door: Door) -> None:
+    """A replayed lead counts on the day of its replay, an erased one goes on counting."""
+    source = door.source
+    source.daily_cap = 1
+    source.save()
+    with time_machine.travel(timezone.now() - timedelta(days=3)):
+        post = refused_post(door)
+    map_cell(source)
+    first = door.send(phone="512-555-0138", email=...).json()["id"]
+    late = replay(post.id, None, "Mended")
+    assert late.findings == ["over-cap"]
+    done = rehearsed(source, daily_cap=2)
+    assert done.rules[Rule.OVER_CAP].fewer_examples == [late.lead_id]
+    make_tombstone(Lead.objects.get(id=first))
+    done = rehearsed(source, daily_cap=2)
+    assert (done.leads, flips(done)) == (1, {"over-cap": (0, 1)})
+    assert not rehearsed(source, daily_cap=1).rules
 
 
 def test_what_was_refused_is_only_counted(door: Door) -> None:
@@ -228,7 +259,7 @@ def test_it_costs_the_same_however_many_leads_there_are(
 ) -> None:
     for count in (2, 20):
         send_all(source, posts(count, seed=count))
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(14):
             rehearsed(source, allowed_states=["TX"])
 
 

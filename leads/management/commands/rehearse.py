@@ -75,6 +75,8 @@ class Command(ClearCommand):
             if rule not in done.rules:
                 continue
             flips = done.rules[rule]
+            if flips.otherwise:
+                self.stdout.write(f"  ={flips.otherwise:<6} {rule}, by its other mode")
             for sign, count, examples in (
                 ("+", flips.more, flips.more_examples),
                 ("-", flips.fewer, flips.fewer_examples),
