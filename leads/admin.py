@@ -28,7 +28,7 @@ from leads.models import (
     Suppression,
     SuppressionImport,
 )
-from leads.reviews import NotDecided
+from leads.reviews import NotDecided, UnfitText, text_of
 
 COUNTED_AT_MOST = 10_000
 
@@ -102,7 +102,7 @@ class SuppressionAdmin(RecordAdmin):
 
 @admin.register(RegistryList)
 class RegistryListAdmin(RecordAdmin):
-    list_display = ["name", "listed_on", "loaded_at", "retired_at"]
+    list_display = ["name", "listed_on", "loaded_at", "renewed_at", "retired_at"]
 
 
 @admin.register(Review)
@@ -134,7 +134,10 @@ class SettleForm(forms.ModelForm):
         fields = ["settled_note"]
 
     def clean_settled_note(self) -> str:
-        note: str = self.cleaned_data["settled_note"].strip()
+        try:
+            note = text_of(self.cleaned_data["settled_note"])
+        except UnfitText as error:
+            raise ValidationError(str(error)) from None
         if not note:
             raise ValidationError("Say what was done: who was told, and how.")
         return note
@@ -178,8 +181,9 @@ class ImportForm(forms.ModelForm):
 
     field_order = ["file"]
     file = forms.FileField(
-        help_text="CSV. A column called phone or email, or the first that holds such values; since "
-        "and reason too, if they are there. Files of the national registry as they come."
+        help_text="CSV, up to 64 MiB; larger ones by manage.py import_suppressions. The columns "
+        "that are called phone or email or hold such values; since and reason too, if there are. "
+        "Files of the national registry as they come."
     )
 
     class Meta:
@@ -204,7 +208,7 @@ class SuppressionImportAdmin(RecordAdmin):
     fields = [
         *("state", "trouble", "progress", "rate", "left"),
         *("rows_read", "rows_bad", "rows_done", "rows_added", "known", "leads_blocked"),
-        *("file_name", "file_bytes", "kind", "channel", "whose", "listed_on", "reason"),
+        *("file_name", "file_bytes", "columns", "kind", "channel", "whose", "listed_on", "reason"),
         *("created_at", "created_by", "finished_at"),
     ]
     readonly_fields = ["progress", "rate", "left", "known", "whose"]

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, enqueue
@@ -112,7 +112,10 @@ def resume(one: SuppressionImport) -> None:
         if not (row.chunks.exists() if row.state == State.READING else is_staged):
             raise NotImportable("The file is no longer kept: import it anew.")
         row.is_cancel_wanted, row.trouble, row.finished_at = False, "", None
-        row.save(update_fields=["state", "is_cancel_wanted", "trouble", "finished_at"])
+        row.renewed_up_to = None  # the list may have been out of use meanwhile
+        row.save(
+            update_fields=["state", "is_cancel_wanted", "trouble", "finished_at", "renewed_up_to"]
+        )
         ask(row)
     one.refresh_from_db()
 
@@ -228,7 +231,9 @@ def read(one: SuppressionImport, turn: Turn) -> Iterator[None]:
             )
         yield
     if not one.rows_staged:
-        raise NotTaken("No row of the file can be taken." if one.rows_read else "It has no rows.")
+        raise NotTaken(
+            "No row of the file can be taken." if one.rows_read else "The file has no rows."
+        )
     with turn.step():
         is_registry = one.kind == Suppression.Kind.DNC_REGISTRY
         enter(one, State.RENEWING if is_registry else State.SUPPRESSING)
@@ -253,6 +258,7 @@ def renew(one: SuppressionImport, turn: Turn) -> Iterator[None]:
         lock([list_of(one.list_name)])
         if not in_use.exists():
             RegistryList.objects.load(one.list_name, one.listed_on, is_renewed=False)
+            one.renewed_up_to = None
         is_needed = in_use.filter(renewed_at=None).exists()
     yield
     size = on_this_database(VALUES_AT_ONCE, VALUES_AT_ONCE_ON_SQLITE) // 2
@@ -428,18 +434,20 @@ def forget_leftovers(now: datetime) -> bool:
 
     A file that has not arrived within a day never will. Returns whether there may be more.
     """
-    SuppressionImport.objects.filter(
-        state=State.LOADING, created_at__lt=now - ARRIVES_WITHIN
-    ).update(
+    rows = SuppressionImport.objects.filter(created_at__lt=now - ARRIVES_WITHIN)
+    rows.filter(state=State.LOADING).update(
         state=State.FAILED,
         resumes_as=State.LOADING,
         trouble="The file did not arrive as a whole.",
-        finished_at=now - FORGOTTEN_AFTER - ARRIVES_WITHIN,
+        finished_at=now,
     )
-    over = SuppressionImport.objects.filter(finished_at__lt=now - FORGOTTEN_AFTER)
+    never_arrived = Q(state=State.FAILED, resumes_as=State.LOADING)
+    over = SuppressionImport.objects.filter(
+        Q(finished_at__lt=now - FORGOTTEN_AFTER) | never_arrived
+    )
     for kind, size in ((ImportChunk, CHUNKS_AT_ONCE), (StagedRow, None), (BadRow, None)):
-        rows = kind._default_manager.filter(of__in=over)
-        ids = list(rows.values_list("id", flat=True)[: size or FORGOTTEN_AT_ONCE])
+        left = kind._default_manager.filter(of__in=over).values_list("id", flat=True)
+        ids = list(left[: size or FORGOTTEN_AT_ONCE])
         if ids:
             kind._default_manager.filter(id__in=ids).delete()
             return True

@@ -30,12 +30,18 @@ def one_view() -> Iterator[None]:
         yield
     elif connection.vendor == "sqlite":
         connection.ensure_connection()
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN DEFERRED")  # Django's own begin by becoming the writer
-            try:
-                yield
-            finally:
-                cursor.execute("ROLLBACK")
+        raw = connection.connection
+        if raw.in_transaction:  # one view inside another
+            yield
+            return
+        raw.execute("PRAGMA query_only = ON")  # what is written would be lost
+        raw.execute("BEGIN DEFERRED")  # Django's own begin by becoming the writer
+        try:
+            yield
+        finally:
+            if raw.in_transaction:  # SQLite may have ended it, on an error of the disk
+                raw.execute("ROLLBACK")
+            raw.execute("PRAGMA query_only = OFF")
     else:
         with transaction.atomic():
             with connection.cursor() as cursor:

@@ -83,6 +83,8 @@ def test_a_look_back_says_who_has_the_lead_and_is_settled_with_a_note(look_back:
     assert "export  user ben" in page
     refused = client.post(change("leads_lookback", look_back), {"settled_note": "  "})
     assert "Say what was done" in refused.content.decode()
+    refused = client.post(change("leads_lookback", look_back), {"settled_note": "a\x01b"})
+    assert "control characters" in refused.content.decode()
     look_back.refresh_from_db()
     assert look_back.settled_at is None
     client.post(change("leads_lookback", look_back), {"settled_note": "Told the call centre."})

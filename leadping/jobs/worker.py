@@ -132,7 +132,7 @@ def take(worker: str, job_id: UUID | None = None) -> Job | None:
             if job is None:
                 return None  # another worker was faster
             if job.attempts >= TASKS[job.kind].max_attempts:
-                finish(job, Job.State.FAILED, error=job.error or "The worker died of it each time.")
+                give_up(job)
                 continue
             job.state, job.lease, job.worker = Job.State.RUNNING, uuid4(), worker
             job.attempts += 1
@@ -209,9 +209,10 @@ def fail(job: Job, turn: Turn, error: Exception) -> None:
         log.warning("job.lease_lost", job_id=str(job.id), kind=job.kind)
 
 
-def finish(job: Job, state: Job.State, error: str = "") -> None:
-    """Write the end of a job that nobody is doing."""
-    job.state, job.lease, job.error, job.finished_at = state, None, error, timezone.now()
+def give_up(job: Job) -> None:
+    """Write that a job whose attempts are used up is not taken any more."""
+    job.state, job.lease, job.finished_at = Job.State.FAILED, None, timezone.now()
+    job.error = job.error or "The worker died of it each time."
     job.save(update_fields=["state", "lease", "error", "finished_at"])
     log.error("job.given_up", job_id=str(job.id), kind=job.kind, attempts=job.attempts)
 

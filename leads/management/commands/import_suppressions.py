@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from leadping.jobs.models import Job
-from leadping.jobs.worker import IDLE_SECONDS, do, take
+from leadping.jobs.worker import IDLE_SECONDS, do, one_at_a_time, take
 from leads.importing import NotImportable, bad_rows_as_csv, cancel, resume, start
 from leads.models import Suppression, SuppressionImport
 from sources.management.lookup import ClearCommand, business_by, is_uuid
@@ -21,9 +21,9 @@ TELL_EVERY_SECONDS = 1.0
 
 class Command(ClearCommand):
     help = (
-        "Import a list from a CSV file: a do-not-call registry, or a business's own. A column "
-        "called phone or email, or the first that holds such values; `since` and `reason` too, if "
-        "they are there. The file is kept in the database until it is done: whatever stops this "
+        "Import a list from a CSV file: a do-not-call registry, or a business's own. The columns "
+        "that are called phone or email or hold such values; `since` and `reason` too, if they are "
+        "there. The file is kept in the database until it is done: whatever stops this "
         "command, a worker or --resume goes on where it left off, and the same list may be "
         "imported again."
     )
@@ -53,6 +53,13 @@ class Command(ClearCommand):
         verbs = [one for one in ("show", "cancel", "resume") if options[one]]
         if len(verbs) + bool(options["file"]) != 1:
             raise CommandError("Give a file, or one of --show, --cancel and --resume.")
+        if options["bad_rows"]:
+            try:  # before the work, not after it
+                options["bad_rows"].touch()
+            except OSError as error:
+                raise CommandError(
+                    f"The bad rows cannot be written there: {error.strerror}."
+                ) from None
         one = self.import_by(options[verbs[0]]) if verbs else self.begin(options)
         try:
             if options["cancel"]:
@@ -120,14 +127,17 @@ class Command(ClearCommand):
         before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
         try:
             while not one.is_over and not is_told_to_stop:
-                job = self.job_of(one)
-                if job:
-                    do(job, lambda: is_told_to_stop, tell)
-                elif not Job.objects.open().filter(key=str(one)).exists() and not self.is_over(one):
+                with one_at_a_time() as is_mine:
+                    job = self.job_of(one) if is_mine else None
+                    if job:
+                        do(job, lambda: is_told_to_stop, tell)
+                is_left = not job and not Job.objects.open().filter(key=str(one)).exists()
+                one.refresh_from_db()
+                if is_left and not one.is_over:
                     raise CommandError(
                         f"Its job was given up (see manage.py jobs). To go on: --resume {one.id}"
                     )
-                else:
+                if not job:
                     time.sleep(IDLE_SECONDS)
                 tell()
                 one.refresh_from_db()
@@ -136,11 +146,6 @@ class Command(ClearCommand):
                 signal.signal(kind, handler)
         if is_told_to_stop:
             self.stdout.write(f"Left off. A worker goes on; to stop it too: --cancel {one.id}")
-
-    def is_over(self, one: SuppressionImport) -> bool:
-        """Say whether the import is over by now."""
-        one.refresh_from_db()
-        return one.is_over
 
     def job_of(self, one: SuppressionImport) -> Job | None:
         """Return the job of an import, taken by us, None if a worker has it or it is not due."""
