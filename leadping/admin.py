@@ -10,7 +10,7 @@ from leads.admin import RecordAdmin
 
 @admin.register(Job)
 class JobAdmin(RecordAdmin):
-    list_display = ["created_at", "kind", "state", "attempts", "due_at", "finished_at", "error"]
+    list_display = ["created_at", "kind", "state", "attempts", "finished_at", "error"]
     list_filter = ["state"]  # one by kind would read the whole table to list them
     search_fields = ["=id"]
     fields = [
