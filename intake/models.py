@@ -66,9 +66,11 @@ class Post(models.Model):
     def is_cut(self) -> bool:
         """Say whether only the start of the body was kept.
 
-        Its size does not tell: where a key was blanked, the body is shorter than it came.
+        Its size alone does not tell: where a key was blanked, the body is shorter than it came, or
+        longer, and was cut then.
         """
-        return self.status in CUT_STATUSES and self.body_size > START_BYTES
+        is_at_end = max(self.body_size, len(self.body) + 1) > START_BYTES
+        return self.status in CUT_STATUSES and is_at_end
 
 
 class Replay(AppendOnly):

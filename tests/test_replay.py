@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from intake import authentication
 from intake.jobs import replay_later
-from intake.models import Post, Replay
+from intake.models import START_BYTES, Post, Replay
 from intake.replay import (
     IsALead,
     IsCut,
@@ -333,6 +333,20 @@ def test_a_body_in_which_a_key_was_blanked_is_whole(door: Door) -> None:
     refused_post(door, note=door.key)
     map_cell(door.source)
     assert replay(Post.objects.get().id, None, MENDED).outcome == "approved"
+
+
+def test_a_body_that_grew_by_blanking_and_was_cut_then_is_not_taken_for_whole(door: Door) -> None:
+    door.source.is_enabled = False
+    door.source.save()
+    token = "sk_" + "a" * 16
+    body = b'{"phone": "512-555-0137", "x": "%s", "y": "%s"}'
+    filled = body % (token.encode(), b"y" * (START_BYTES - len(body) - len(token) + 3))
+    assert START_BYTES - 3 < len(filled) <= START_BYTES
+    assert door.post(filled).status_code == 403
+    door.source.is_enabled = True
+    door.source.save()
+    with pytest.raises(IsCut):
+        replay(Post.objects.get().id, None, "The source is on again.")
 
 
 def test_a_source_that_is_off_gets_no_lead_and_back_on_it_does(door: Door) -> None:
