@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
+from django.db.models.expressions import RawSQL
 
 from leads.models import Lead
 from leads.reviews import REASON_MAX_LENGTH, AppendOnly
 from sources.ids import uuid7
 from sources.models import Source, SourceKey
+from sources.sql import column
 
 # Of posts that were answered so only the start is kept. Source: contract §9, "What is kept".
 CUT_STATUSES = (403, 413)
 START_BYTES = 4 * 1024
+
+
+# What is written of a post that made a lead.
+NEW_LEAD = ("approved", "blocked")
+
+
+class PostQuerySet(models.QuerySet["Post"]):
+    def without_new_lead(self) -> Self:
+        """Keep the posts that were refused or were repeats, in the words of their index."""
+        words = ", ".join(f"'{one}'" for one in NEW_LEAD)
+        outcome = column(Post, "outcome")
+        # Not by parameters, which hide from SQLite that the index holds just these rows.
+        return self.filter(RawSQL(f"NOT ({outcome} IN ({words}))", [], models.BooleanField()))
 
 
 class Post(models.Model):
@@ -48,14 +65,24 @@ class Post(models.Model):
     took_us = models.PositiveIntegerField("took (µs)")  # until the answer was known
     lead = models.ForeignKey(Lead, models.PROTECT, null=True, related_name="posts", db_index=False)
 
+    objects = PostQuerySet.as_manager()
+
     class Meta:
-        ordering = ["-received_at", "-id"]
+        # By the key, whose first part is the time: no index for the list of posts alone.
+        ordering = ["-id"]
+        permissions = [("replay_post", "Can replay refused posts")]
         indexes = [
             # The newest posts of a source, or of a day.
             models.Index(fields=["source", "received_at"], name="post_by_source"),
             # The posts of a lead: its first one and every repeat.
             models.Index(
                 fields=["lead"], name="post_by_lead", condition=models.Q(lead__isnull=False)
+            ),
+            # What did not become a lead of its own, refused or repeated: how many, and the list.
+            models.Index(
+                fields=["received_at", "outcome", "key"],
+                condition=~models.Q(outcome__in=NEW_LEAD),
+                name="post_without_new_lead",
             ),
         ]
 

@@ -19,6 +19,8 @@ from leads.reviews import (
     UNDO_MINUTES,
     UNDO_WITHIN,
     AlreadyDecided,
+    Claim,
+    DeskTab,
     Disclosure,
     LeadIsErased,
     LookBack,
@@ -26,6 +28,7 @@ from leads.reviews import (
     NotUndone,
     NoWrittenConsent,
     Review,
+    desk_tab_of,
     reason_of,
     text_of,
 )
@@ -39,6 +42,7 @@ from sources.rules import RULES_VERSION, Rule
 __all__ = [
     "BadRow",
     "CapCounter",
+    "Claim",
     "Disclosure",
     "ImportChunk",
     "Lead",
@@ -124,6 +128,11 @@ class Lead(models.Model):
     # what became of it
     compliance_status = models.CharField(max_length=10, choices=Status.choices)
     compliance_blocked_reason = models.TextField(blank=True)
+    # On which tab of the review desk it waits; None: on none, as tests and what is not blocked.
+    # NULL, not "", by which SQLite would not find the partial index.
+    desk_tab = models.CharField(  # noqa: DJ001
+        max_length=10, null=True, blank=True, choices=DeskTab.choices
+    )
     findings = models.JSONField(default=list, blank=True)
     rules_version = models.CharField(max_length=80, blank=True)
     # When it was judged on arrival, with its person locked; by it, what came first is known.
@@ -202,6 +211,10 @@ class Lead(models.Model):
 
     class Meta:
         ordering = ["-received_at", "-id"]
+        permissions = [
+            ("review_lead", "Can release and reject leads at the review desk"),
+            ("reveal_lead", "Can reveal the person of a lead or post, with a reason"),
+        ]
         constraints = [
             # One lead per vendor's own id, for ever; also the look-up of a repeat. Tests apart:
             # a test must not take the id of the real lead that comes after it.
@@ -230,8 +243,13 @@ class Lead(models.Model):
             ),
         ]
         indexes = [
-            # The newest leads, of all or of one source: lists, feeds, the console.
-            models.Index(fields=["received_at", "id"], name="lead_by_time"),
+            # The newest leads, and how many of each status and source came in some time, which
+            # the index alone tells: lists, the first page of the console.
+            models.Index(
+                fields=["received_at", "id", "source", "compliance_status", "is_test"],
+                name="lead_in_time",
+            ),
+            # The newest leads of one source.
             models.Index(fields=["source", "received_at"], name="lead_by_source"),
             # Leads of the same person in a business: the newest approved one, by which a lead is
             # a duplicate, and all of them for the person's story.
@@ -257,6 +275,12 @@ class Lead(models.Model):
                 condition=Q(approved_at__gt=F("received_at")),
                 name="lead_approved_later",
             ),
+            # What waits on one tab of the review desk, the oldest first.
+            models.Index(
+                fields=["desk_tab", "received_at", "id"],
+                condition=Q(desk_tab__isnull=False),
+                name="lead_on_desk",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -269,9 +293,15 @@ class Lead(models.Model):
         self.compliance_blocked_reason = verdict.reason
         self.compliance_status = self.Status.BLOCKED if verdict.holding else self.Status.APPROVED
         self.approved_at = None if verdict.holding else at
+        self.put_on_desk(self.findings)
         if self.certificate_id:
             self.consent_expires_at = self.received_at + CERTIFICATE_LASTS
         self.sms_consent_status = self.sms_consent_by(verdict, source)
+
+    def put_on_desk(self, findings: list[dict[str, Any]]) -> None:
+        """Set on which tab of the review desk it waits, with these findings; nothing is saved."""
+        is_waiting = self.compliance_status == self.Status.BLOCKED and not self.is_test
+        self.desk_tab = desk_tab_of(findings) if is_waiting else None
 
     def sms_consent_by(self, verdict: Verdict, source: Source) -> str:
         """Return what the certificate says of text messages, judged so; source: contract §4."""
@@ -390,6 +420,7 @@ class Lead(models.Model):
         review.rules_version_after = version_of(self.source)
         review.status_after = self.compliance_status = self.Status.BLOCKED
         self.compliance_blocked_reason = joined(found)
+        self.put_on_desk(review.findings_after)
         self.modified_at = to_millisecond(at)
         return review
 
@@ -464,13 +495,14 @@ class Lead(models.Model):
         """Carry a decision out, and keep its row."""
         review.status_after = self.compliance_status = status
         self.compliance_blocked_reason = blocked_reason
+        self.put_on_desk(review.findings_after)
         self.modified_at = to_millisecond(review.at)
         if status == self.Status.APPROVED and self.approved_at is None:
             self.approved_at = self.modified_at
         self.save(
             update_fields=[
                 *("compliance_status", "compliance_blocked_reason", "sms_consent_status"),
-                *("approved_at", "modified_at"),
+                *("approved_at", "modified_at", "desk_tab"),
             ]
         )
         review.save()

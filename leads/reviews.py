@@ -1,4 +1,4 @@
-"""What was decided on leads and who was shown them: rows that are only ever added.
+"""What was decided on leads, who was shown them, who is deciding: all but the last for good.
 
 `Lead.release`, `Lead.reject` and `Lead.undo` make the decisions of staff; `leads/lookback.py` those
 that a suppression makes of leads that were let out before it. Source: contract §6.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from typing import Any, NoReturn, Self
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -15,9 +16,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from leads.findings import Finding
+from leads.findings import Finding, Overrule
 from leads.normalize import CONTROL
 from sources.ids import uuid7
+from sources.rules import Mode, Rule
 
 REASON_MAX_LENGTH = 200
 UNDO_MINUTES = 10
@@ -29,6 +31,12 @@ ACT_WITHIN_BUSINESS_DAYS = 10
 FRIDAY = 4
 # The last US zone in which a day begins: there the clock runs out first.
 LAST_US_ZONE = ZoneInfo("Pacific/Pago_Pago")
+
+
+# How long a reviewer has a lead to himself since he last did something with it.
+CLAIM_LASTS = timedelta(minutes=5)
+# For how long the person stays readable, for who has revealed a lead.
+REVEAL_LASTS = timedelta(minutes=5)
 
 
 class NotDecided(Exception):
@@ -70,6 +78,10 @@ class NoWrittenConsent(NotDecided):
     """Against a do-not-call registry only the person's written consent helps: record it."""
 
 
+class ClaimedByAnother(NotDecided):
+    """Somebody else is deciding this lead."""
+
+
 class LeadIsErased(NotDecided):
     """This lead was erased: there is nothing left to decide."""
 
@@ -92,6 +104,38 @@ def reason_of(raw: str) -> str:
     if not text:
         raise NoReason
     return text
+
+
+class DeskTab(models.TextChoices):
+    """Where a blocked lead waits: the queue of what a reviewer may overrule, or beside it."""
+
+    REVIEW = "review", "To review"
+    DUPLICATE = "duplicate", "Duplicates"
+    OVER_CAP = "over-cap", "Over cap"
+    SUPPRESSED = "suppressed", "Suppressed"
+    FIRM = "firm", "Under age or not checked"
+
+
+# By the first of these that stands against it.
+TABS = {
+    Rule.SUPPRESSED.value: DeskTab.SUPPRESSED,
+    Rule.UNDERAGE.value: DeskTab.FIRM,
+    Rule.CHECK_UNAVAILABLE.value: DeskTab.FIRM,
+    Rule.DUPLICATE.value: DeskTab.DUPLICATE,
+    Rule.OVER_CAP.value: DeskTab.OVER_CAP,
+}
+
+
+def desk_tab_of(findings: list[dict[str, Any]]) -> str:
+    """Return on which tab a blocked lead with these findings, as they are kept, waits."""
+    standing = (Mode.HOLD.value, Mode.REJECT.value)
+    firm = {
+        one["code"]
+        for one in findings
+        if one["mode"] in standing and one.get("overrule") == Overrule.NO.value
+    }
+    named = (tab for code, tab in TABS.items() if code in firm)
+    return next(named, DeskTab.FIRM if firm else DeskTab.REVIEW).value
 
 
 class AppendOnlyQuerySet(models.QuerySet[Any]):
@@ -291,7 +335,7 @@ class LookBack(models.Model):
 
 
 class Disclosure(AppendOnly):
-    """Somebody was shown a lead in the console, or took it out of it."""
+    """Somebody was shown a lead, or a post that is none, in the console, or took it out of it."""
 
     class How(models.TextChoices):
         PAGE = "page", "Opened its page"
@@ -299,19 +343,70 @@ class Disclosure(AppendOnly):
         EXPORT = "export", "Exported it"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    lead = models.ForeignKey("Lead", models.PROTECT, related_name="disclosures", db_index=False)
+    lead = models.ForeignKey(
+        "Lead", models.PROTECT, null=True, related_name="disclosures", db_index=False
+    )
+    # Of a post that is no lead; without a foreign key, for the key of posts has two columns.
+    post_id = models.UUIDField(null=True)
     at = models.DateTimeField()
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     how = models.CharField(max_length=10, choices=How.choices)
+    reason = models.CharField(max_length=REASON_MAX_LENGTH, blank=True)
 
     class Meta:
         ordering = ["at", "id"]
         indexes = [
-            # Who was shown one lead, in order.
-            models.Index(fields=["lead", "at"], name="disclosure_of_lead")
+            # Who was shown one lead, in order; who one post.
+            models.Index(fields=["lead", "at"], name="disclosure_of_lead"),
+            models.Index(
+                fields=["post_id"], condition=Q(post_id__isnull=False), name="disclosure_of_post"
+            ),
+            # The newest: the page of who did what.
+            models.Index(fields=["at"], name="disclosure_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lead__isnull=False) | Q(post_id__isnull=False),
+                name="disclosure_of_something",
+            ),
+            models.CheckConstraint(
+                condition=~Q(how="reveal") | ~Q(reason=""), name="disclosure_reveals_with_reason"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.how} {self.id}"
+
+
+class ClaimQuerySet(models.QuerySet["Claim"]):
+    def of_others(self, by: Any, at: datetime) -> Self:
+        """Keep the claims that keep `by` from a lead at `at`."""
+        return self.filter(until__gt=at).exclude(by=by)
+
+    def take(self, lead_id: UUID, by: Any, at: datetime) -> Claim:
+        """Claim a lead, or go on holding it, and return the claim; somebody else's if it is that.
+
+        Of two at once one has it: the row is one for each lead.
+        """
+        until = at + CLAIM_LASTS
+        mine = Q(by=by) | Q(until__lte=at)
+        if not self.filter(mine, lead=lead_id).update(by=by, until=until):
+            self.get_or_create(lead_id=lead_id, defaults={"by": by, "until": until})
+        return self.select_related("by").get(lead=lead_id)
+
+
+class Claim(models.Model):
+    """That a reviewer is deciding a lead, which keeps others from it until the time is over."""
+
+    lead = models.OneToOneField("Lead", models.CASCADE, primary_key=True, related_name="claim")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
+    )
+    until = models.DateTimeField(db_index=True)  # those that stand now: what the desk leaves out
+
+    objects = ClaimQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"claim of {self.lead_id}"

@@ -271,7 +271,7 @@ def test_it_names_who_was_shown_the_lead_until_it_was_blocked(source: Source) ->
     door.send(externalId="x")
     lead = Lead.objects.get()
     for how in ("page", "reveal", "export"):
-        Disclosure(lead=lead, at=timezone.now(), by=ben, how=how).save()
+        Disclosure(lead=lead, at=timezone.now(), by=ben, how=how, reason="Asked").save()
     door.send(externalId="x")
     (done,) = look_backs(PHONE, source)
     later = done.at + timedelta(minutes=2)
