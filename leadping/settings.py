@@ -91,7 +91,8 @@ JOB_LEASE_SECONDS = env.int("JOB_LEASE_SECONDS", default=60)
 # --- what is installed ------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "leadping.console",  # first: its templates stand before Django's
+    "leadping.console.apps.SiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -109,6 +110,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "leadping.middleware.RequestContext",
     "leadping.health.HealthMiddleware",  # before any check of the host: probes come by address
+    "leadping.console.middleware.ConsolePages",
     "leadping.middleware.UnknownHost",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -152,6 +154,9 @@ CSRF_COOKIE_SECURE = HTTPS
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+CSRF_COOKIE_HTTPONLY = True  # forms carry the token; no script of ours reads the cookie
+SECURE_REFERRER_POLICY = "same-origin"
+
 # --- staff ------------------------------------------------------------------------------------
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
@@ -171,6 +176,8 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+# In which the console shows times and begins its days.
+CONSOLE_TIME_ZONE = env.str("CONSOLE_TIME_ZONE", default="America/New_York")
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: the console has few files
 

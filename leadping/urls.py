@@ -4,10 +4,6 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-admin.site.site_header = admin.site.site_title = "leadping"
-admin.site.index_title = "Console"
-admin.site.site_url = None  # there is no site besides the console
-
 urlpatterns = [
     path("", include("intake.urls")),
     path("admin/", admin.site.urls),

@@ -1,0 +1,6 @@
+"""desk"""
+
+from leadping.console.pages import View
+
+# Route, view, name.
+PAGES: list[tuple[str, View, str]] = []

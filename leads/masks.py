@@ -1,0 +1,133 @@
+"""Personal data as everybody may see it: enough to tell two people apart, not to reach one.
+
+Source: contract §9; issue "masked by default": `+1512•••••37`, `a•••@e•••.com`, year of birth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from leads.models import Lead
+
+HIDDEN = "•••"
+
+
+def phone(number: str) -> str:
+    """Return a phone in E.164 with country, area and the last two digits: `+1512•••••37`."""
+    if not number:
+        return ""
+    shown = 5 if number.startswith("+1") else 3
+    if len(number) < shown + 4:
+        return number[:2] + HIDDEN
+    return number[:shown] + "•" * (len(number) - shown - 2) + number[-2:]
+
+
+def email(address: str) -> str:
+    """Return an address with the first letters and the top-level domain: `a•••@e•••.com`."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return HIDDEN if address else ""
+    name, dot, top = domain.rpartition(".")
+    return f"{local[:1]}{HIDDEN}@{name[:1]}{HIDDEN}{dot}{top}"
+
+
+def name(text: str) -> str:
+    """Return the first letter of a name."""
+    return text[:1] + HIDDEN if text else ""
+
+
+def year(born: Any) -> str:
+    """Return the year of a date of birth."""
+    return str(born.year) if born else ""
+
+
+def postal_code(text: str) -> str:
+    """Return the first three characters, which name a region of some hundred thousand people."""
+    return text[:3] + "••" if text else ""
+
+
+def address(ip: str | None) -> str:
+    """Return the first half of an IP address."""
+    if not ip:
+        return ""
+    mark = ":" if ":" in ip else "."
+    return mark.join(ip.split(mark)[:2]) + mark + HIDDEN
+
+
+def site(url: str) -> str:
+    """Return the host of a URL, whose path and query may name the person."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    return f"{host}/{HIDDEN}" if host else HIDDEN if url else ""
+
+
+def hidden(text: Any) -> str:
+    """Return dots for whatever there is."""
+    return HIDDEN if text not in (None, "", {}) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One value of a person as it is shown, and whether it is masked."""
+
+    label: str
+    text: str
+    is_masked: bool
+
+
+# What of a lead says who the person is: label, field, mask.
+PERSONAL = (
+    ("First name", "first_name", name),
+    ("Last name", "last_name", name),
+    ("Phone", "phone", phone),
+    ("Phone type", "phone_type", str),
+    ("E-mail", "email", email),
+    ("Born", "birth_date", year),
+    ("Gender", "gender", hidden),
+    ("Address", "address_line1", hidden),
+    ("Address 2", "address_line2", hidden),
+    ("City", "city", hidden),
+    ("State", "state", str),
+    ("ZIP", "postal_code", postal_code),
+    ("Country", "country", str),
+    ("More", "additional_info", hidden),
+    ("IP address", "ip_address", address),
+    ("Browser", "user_agent", hidden),
+    ("Landing page", "landing_page", site),
+    ("Referrer", "referrer", site),
+)
+# Of structured posts, told only when revealed.
+PRIVATE = (
+    *("height", "weight", "marital_status", "income", "is_homeowner", "months_at_residence"),
+    *("credit_score", "has_bankruptcy", "employment_type", "number_of_dependents"),
+    "has_medical_condition",
+)
+
+
+def person_of(lead: Lead, *, is_revealed: bool) -> list[Shown]:
+    """Return what is known of the person, in order, masked unless it has been revealed."""
+    rows = []
+    for label, field, mask in PERSONAL:
+        value = getattr(lead, field)
+        if value not in (None, ""):
+            text = str(value) if is_revealed else mask(value)
+            rows.append(Shown(label, text, not is_revealed and text != str(value)))
+    for field in PRIVATE:
+        value = getattr(lead, field)
+        if value not in (None, ""):
+            label = field.removeprefix("is_").removeprefix("has_").replace("_", " ").capitalize()
+            rows.append(Shown(label, str(value) if is_revealed else HIDDEN, not is_revealed))
+    for key, value in sorted(lead.source_metadata.items()):
+        rows.append(Shown(f"· {key}", value if is_revealed else HIDDEN, not is_revealed))
+    return rows
+
+
+def who(lead: Lead) -> str:
+    """Return the masked person in one line, for lists."""
+    named = " ".join(filter(None, (name(lead.first_name), name(lead.last_name))))
+    reached = phone(lead.phone) or email(lead.email)
+    return " · ".join(filter(None, (named, reached))) or "erased"
