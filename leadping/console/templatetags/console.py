@@ -11,6 +11,9 @@ from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from leads import masks
+from leads.models import Lead
+
 register = template.Library()
 
 # What is not seen or turns text around: shown as a mark with its code point.
@@ -145,3 +148,9 @@ def address_with(context: dict[str, Any], **changes: Any) -> str:
         if value is not None:
             query[name] = str(value)
     return f"?{query.urlencode()}"
+
+
+@register.filter
+def who(lead: Lead) -> SafeString:
+    """Return the masked person of a lead in one line."""
+    return marked(masks.who(lead))
