@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+YEARS = range(1970, 9000)
+
 
 class ChoiceFilter(admin.SimpleListFilter):
     """One of some options; anything else in the URL takes the list back to the start."""
@@ -75,10 +77,13 @@ class PeriodFilter(admin.ListFilter):
         try:
             if len(text) == len("2026-11-25"):
                 on = date.fromisoformat(text)
-                return midnight(on + timedelta(days=1) if name == "to" else on)
-            at = datetime.fromisoformat(text)
+                at = midnight(on + timedelta(days=1) if name == "to" else on)
+            else:
+                at = datetime.fromisoformat(text)
         except (ValueError, OverflowError):
             raise IncorrectLookupParameters from None
+        if at.year not in YEARS:  # what lies beyond cannot be told in every zone
+            raise IncorrectLookupParameters
         return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

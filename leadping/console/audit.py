@@ -1,6 +1,278 @@
-"""audit"""
+"""Who did what: one page over the records that each act leaves, the newest first.
 
-from leadping.console.pages import View
+Nothing is kept twice: decisions, reveals, histories, replays, imports and Django's own log are each
+read where they stand, in order of time, and merged.
+"""
 
-# Route, view, name.
-PAGES: list[tuple[str, View, str]] = []
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from intake.models import Replay
+from leadping.console.pages import View, needs, page
+from leads.filters import midnight
+from leads.models import Disclosure, Review, Suppression, SuppressionImport
+from sources.models import Source, SourceKey, SourceRule
+
+ON_A_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that somebody did: when, of which kind, who, what, on what, and why."""
+
+    at: datetime
+    kind: str
+    who: str
+    what: str
+    subject: str = ""
+    url: str = ""
+    reason: str = ""
+
+
+def name_of(user: Any) -> str:
+    """Return who somebody is; nobody is signed in on the command line."""
+    return user.get_username() if user else "command line"
+
+
+def reviews(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by"):
+        url = reverse("admin:leads_review_change", args=[one.pk])
+        what = one.get_decision_display()
+        yield Act(one.at, "", name_of(one.by), what, f"lead {one.lead_id}", url, one.reason)
+
+
+def disclosures(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by"):
+        if one.lead_id:
+            subject, url = "lead", reverse("admin:leads_lead_change", args=[one.lead_id])
+        else:
+            subject, url = "post", reverse("admin:intake_post_change", args=[one.post_id])
+        subject = f"{subject} {one.lead_id or one.post_id}"
+        yield Act(one.at, "", name_of(one.by), one.get_how_display(), subject, url, one.reason)
+
+
+CHANGED = {"+": "Made", "~": "Changed", "-": "Took away"}
+
+
+def histories(url_name: str, noun: str, key: str) -> Callable[[QuerySet[Any]], Iterable[Act]]:
+    """Return the reader of a history; `key` is the column of what its page is about."""
+
+    def read(rows: QuerySet[Any]) -> Iterable[Act]:
+        for one in rows.select_related("history_user"):
+            what = f"{CHANGED[one.history_type]} {noun}"
+            if noun == "key" and one.history_type == "~" and one.revoked_at:
+                what = "Revoked key"
+            if noun == "suppression" and one.history_type == "~":
+                what = "Released suppression"
+            named = one.preview if noun == "key" else getattr(one, "name", "") or one.id
+            reason = getattr(one, "release_reason", "") or one.history_change_reason or ""
+            yield Act(
+                one.history_date,
+                "",
+                name_of(one.history_user),
+                what,
+                str(named),
+                reverse(f"admin:{url_name}", args=[getattr(one, key)]),
+                reason,
+            )
+
+    return read
+
+
+def rules(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("history_user"):
+        what = f"{CHANGED[one.history_type]} rule mode"
+        url = reverse("admin:sources_source_change", args=[one.source_id])
+        subject = f"{one.rule}: {one.mode}"
+        yield Act(one.history_date, "", name_of(one.history_user), what, subject, url)
+
+
+def imports(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("created_by"):
+        url = reverse("admin:leads_suppressionimport_change", args=[one.pk])
+        who, reason = name_of(one.created_by), one.reason
+        yield Act(one.created_at, "", who, "Imported a list", one.file_name, url, reason)
+
+
+def replays(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by"):
+        what = f"Replayed: {one.outcome_before} → {one.outcome_after}"
+        url = reverse("admin:intake_post_change", args=[one.post_id])
+        yield Act(one.at, "", name_of(one.by), what, f"post {one.post_id}", url, one.reason)
+
+
+def others(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("user", "content_type"):
+        verb = {1: "Added", 2: "Changed", 3: "Deleted"}[one.action_flag]
+        what = one.get_change_message() or verb
+        kind = one.content_type.name if one.content_type else ""
+        subject = f"{kind} {one.object_repr}"
+        yield Act(one.action_time, "", name_of(one.user), what, subject, one.get_admin_url() or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A record of acts: how it is called, its rows, its columns of time and person, its reader."""
+
+    label: str
+    rows: Callable[[], QuerySet[Any]]
+    at: str
+    by: str
+    read: Callable[[QuerySet[Any]], Iterable[Act]]
+
+
+# What has a record of its own, and so is not told again from Django's log.
+HAVE_THEIR_OWN: tuple[type[Model], ...] = (Source, SourceRule, SourceKey, Suppression)
+
+
+def log() -> QuerySet[Any]:
+    """Return Django's log without what has a record of its own."""
+    named = [(one._meta.app_label, one._meta.model_name) for one in HAVE_THEIR_OWN]
+    rows = LogEntry.objects.all()
+    for app, model in named:
+        rows = rows.exclude(content_type__app_label=app, content_type__model=model)
+    return rows
+
+
+KINDS = {
+    "reviews": Kind("Reviews", Review.objects.all, "at", "by", reviews),
+    "reveals": Kind(
+        "Reveals and exports",
+        lambda: Disclosure.objects.exclude(how=Disclosure.How.PAGE),
+        "at",
+        "by",
+        disclosures,
+    ),
+    "pages": Kind(
+        "Leads looked at",
+        lambda: Disclosure.objects.filter(how=Disclosure.How.PAGE),
+        "at",
+        "by",
+        disclosures,
+    ),
+    "sources": Kind(
+        "Sources",
+        Source.history.all,
+        "history_date",
+        "history_user",
+        histories("sources_source_change", "source", "id"),
+    ),
+    "rules": Kind("Rule modes", SourceRule.history.all, "history_date", "history_user", rules),
+    "keys": Kind(
+        "Keys",
+        SourceKey.history.all,
+        "history_date",
+        "history_user",
+        histories("sources_sourcekey_change", "key", "id"),
+    ),
+    "suppressions": Kind(
+        "Suppressions",
+        Suppression.history.all,
+        "history_date",
+        "history_user",
+        histories("leads_suppression_change", "suppression", "id"),
+    ),
+    "imports": Kind("Imports", SuppressionImport.objects.all, "created_at", "created_by", imports),
+    "replays": Kind("Replays", Replay.objects.all, "at", "by", replays),
+    "others": Kind("All else in the console", log, "action_time", "user", others),
+}
+# Asked for by name only: each look at a lead would drown what was done.
+NOT_BY_DEFAULT = {"pages"}
+
+
+def acts(
+    kinds: Iterable[str], by: Any, since: datetime | None, until: datetime | None, skip: int
+) -> list[Act]:
+    """Return the newest acts up to `until`, less the first `skip`; one more than fit on a page."""
+    found = []
+    wanted = ON_A_PAGE + skip + 1
+    for name in kinds:
+        kind = KINDS[name]
+        rows = kind.rows()
+        if by is not None:
+            rows = rows.filter(**{kind.by: by})
+        if since:
+            rows = rows.filter(**{f"{kind.at}__gte": since})
+        if until:
+            rows = rows.filter(**{f"{kind.at}__lte": until})
+        ordered = rows.order_by(f"-{kind.at}", "-pk")[:wanted]
+        for act in kind.read(ordered):
+            found.append((act, kind.label))
+    found.sort(key=lambda pair: pair[0].at, reverse=True)
+    return [
+        Act(act.at, label, act.who, act.what, act.subject, act.url, act.reason)
+        for act, label in found[skip:wanted]
+    ]
+
+
+@require_GET
+@needs("console.view_audit")
+def audit(request: HttpRequest) -> HttpResponseBase:
+    """Show who did what, by kind, person and time; what the URL says wrongly is left out."""
+    query = request.GET
+    kind = query.get("kind", "")
+    chosen = [kind] if kind in KINDS else [one for one in KINDS if one not in NOT_BY_DEFAULT]
+    users = get_user_model().objects.filter(is_staff=True).order_by("username")
+    by = users.filter(pk=query["by"]).first() if query.get("by", "").isdecimal() else None
+    since, until = day_of(query.get("from")), day_of(query.get("to"))
+    end = midnight(until + timedelta(days=1)) - timedelta(microseconds=1) if until else None
+    cursor, skip = cursor_of(query.get("before", ""))
+    rows = acts(chosen, by, midnight(since) if since else None, cursor or end, skip)
+    older = ""
+    if len(rows) > ON_A_PAGE:
+        rows = rows[:ON_A_PAGE]
+        last = rows[-1].at
+        same = sum(one.at == last for one in rows) + (skip if cursor == last else 0)
+        left = {name: query[name] for name in ("kind", "by", "from", "to") if query.get(name)}
+        older = "?" + urlencode(left | {"before": f"{last.isoformat()}~{same}"})
+    return page(
+        request,
+        "audit.html",
+        "Audit",
+        rows=rows,
+        older=older,
+        kinds=[(name, one.label) for name, one in KINDS.items()],
+        kind=kind,
+        users=users[:500],
+        by=by,
+        since=since,
+        until=until,
+    )
+
+
+def day_of(text: str | None) -> date | None:
+    """Return a date of the URL, None if it is none."""
+    try:
+        found = date.fromisoformat(text or "")
+    except ValueError:
+        return None
+    # A day beyond these has no neighbour.
+    return found if date(1970, 1, 1) < found < date(9999, 1, 1) else None
+
+
+def cursor_of(text: str) -> tuple[datetime | None, int]:
+    """Return where a page ended: the moment, and how many acts of it had been shown."""
+    at, _, shown = text.partition("~")
+    try:
+        moment = datetime.fromisoformat(at)
+        skip = int(shown)
+    except ValueError:
+        return None, 0
+    if moment.tzinfo is None or not 0 <= skip <= 10_000 or not day_of(str(moment.date())):
+        return None, 0
+    return moment, skip
+
+
+PAGES: list[tuple[str, View, str]] = [("audit/", audit, "audit")]

@@ -27,6 +27,7 @@ from django.db.models import (
 from django.utils import timezone
 
 from intake.models import Post
+from leads.filters import midnight
 from leads.models import Lead
 
 DAYS = 14
@@ -65,11 +66,6 @@ class Figures:
     @property
     def today(self) -> Day:
         return self.days[-1]
-
-
-def midnight(on: date) -> datetime:
-    """Return when a day begins in the console's zone."""
-    return datetime(on.year, on.month, on.day, tzinfo=timezone.get_current_timezone())
 
 
 def figures(now: datetime) -> Figures:

@@ -26,6 +26,7 @@ ENTRIES: dict[str, list[tuple[str, str, str]]] = {
         ("Registries", "leads_registrylist_changelist", "leads.view_registrylist"),
     ],
     "On record": [
+        ("Audit", "audit", "console.view_audit"),
         ("Reviews", "leads_review_changelist", "leads.view_review"),
         ("Replays", "intake_replay_changelist", "intake.view_replay"),
         ("Refusals", "intake_refusalcount_changelist", "intake.view_refusalcount"),
