@@ -4,8 +4,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from leadping.console.sources import SourceAdmin
 from leadping.jobs.models import Job, Worker
 from leads.admin import RecordAdmin
+from sources.models import Source
+
+# Here, and not where it is written: the site itself is made with that module.
+admin.site.register(Source, SourceAdmin)
 
 
 @admin.register(Job)

@@ -122,7 +122,7 @@ def rehearse(
     settings: Mapping[str, Any],
     modes: Mapping[Rule, Mode],
     *,
-    days: int,
+    days: float,
     now: datetime,
 ) -> Rehearsal:
     """Judge a source's leads of the last days by its settings and modes and by others.

@@ -13,9 +13,8 @@ from django.utils import timezone
 from intake.models import Post, RefusalCount
 from leads.admin import COUNTED_AT_MOST, CappedPaginator
 from leads.models import Lead, to_millisecond
-from sources.models import Source, SourceKey
-from sources.rules import Mode, Rule
-from tests.factories import Door, make_source
+from sources.models import SourceKey
+from tests.factories import Door
 
 MODELS = [
     "sources_business",
@@ -149,18 +148,6 @@ def act(client: Client, model: str, action: str, *rows: Any) -> Any:
     )
 
 
-def test_approving_sources_is_logged_and_says_how_many(db: None) -> None:
-    new, old = make_source(is_approved=False), make_source()
-    client = signed_in("view_source", "approve_source")
-    response = act(client, "sources_source", "approve", new, old)
-    assert "1 approved, 1 were approved before." in response.content.decode()
-    new.refresh_from_db()
-    assert new.is_compliance_approved
-    assert new.compliance_approved_by == get_user_model().objects.get()
-    entry = LogEntry.objects.get()
-    assert (entry.object_id, entry.change_message) == (str(new.pk), "Approved for compliance.")
-
-
 def test_revoking_keys_is_logged_and_says_how_many(lead: Lead) -> None:
     live = lead.source.keys.get()
     ended, _ = lead.source.issue_key()
@@ -175,76 +162,13 @@ def test_revoking_keys_is_logged_and_says_how_many(lead: Lead) -> None:
 
 
 def test_who_may_only_view_is_offered_no_action_and_can_run_none(lead: Lead) -> None:
-    source = make_source(is_approved=False)
     client = signed_in("view_source", "view_sourcekey", "view_lead", "view_post", "view_tag")
     for model in ("sources_source", "sources_sourcekey", "leads_lead", "intake_post"):
         page = client.get(reverse(f"admin:{model}_changelist"))
         assert 'name="action"' not in page.content.decode()
-    act(client, "sources_source", "approve", source)
     act(client, "sources_sourcekey", "revoke", lead.source.keys.get())
-    source.refresh_from_db()
-    assert not source.is_compliance_approved
     assert SourceKey.objects.get().revoked_at is None
     assert LogEntry.objects.count() == 0
-
-
-def source_form(source: Source, **changes: Any) -> dict[str, Any]:
-    """Return what the page of a source sends when it is saved."""
-    form = {
-        "name": source.name,
-        "business": str(source.business_id),
-        "vendor": str(source.vendor_id),
-        "is_enabled": "on",
-        "allowed_states": "[]",
-        "allowed_products": "[]",
-        "allowed_verticals": "[]",
-        "duplicate_window_days": "30",
-        "duplicate_scope": "source",
-        "rate_per_minute": "300",
-        "time_zone": "UTC",
-        "field_map": "{}",
-    }
-    for inline in ("rule_modes", "keys"):
-        form |= {f"{inline}-TOTAL_FORMS": "0", f"{inline}-INITIAL_FORMS": "0"}
-    return form | changes
-
-
-def test_a_source_is_changed_with_its_rule_modes(door: Door) -> None:
-    door.send()
-    client = signed_in(is_superuser=True)
-    url = reverse("admin:sources_source_change", args=[door.source.pk])
-    rule = {
-        "rule_modes-TOTAL_FORMS": "1",
-        "rule_modes-0-rule": "underage",
-        "rule_modes-0-mode": "reject",
-        "rule_modes-0-source": str(door.source.pk),
-    }
-    form = source_form(door.source, allowed_states='["TX"]', **rule)
-    assert client.post(url, form).status_code == 302
-    changed = Source.objects.get()
-    assert changed.allowed_states == ["TX"]
-    assert changed.modes[Rule.UNDERAGE] == Mode.REJECT
-    assert door.send(dateOfBirth="2020-01-01").status_code == 422
-    forbidden = source_form(door.source, **rule | {"rule_modes-0-mode": "off"})
-    page = client.post(url, forbidden)
-    assert "underage may be set to: hold, reject, flag." in page.content.decode()
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "told"),
-    [
-        ("allowed_states", '"TX"', "Give a list of texts"),
-        ("field_map", '{"cell": "nonsense"}', "is not the name of a field"),
-        ("time_zone", "Mars", "is not a time zone"),
-    ],
-)
-def test_a_source_with_a_fault_is_not_saved(
-    source: Source, field: str, value: str, told: str
-) -> None:
-    client = signed_in(is_superuser=True)
-    url = reverse("admin:sources_source_change", args=[source.pk])
-    page = client.post(url, source_form(source, **{field: value}))
-    assert told in page.content.decode()
 
 
 def test_pages_stop_counting_at_ten_thousand(lead: Lead, django_assert_num_queries: Any) -> None:

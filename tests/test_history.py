@@ -26,14 +26,14 @@ def test_the_console_says_who_changed_a_source(db: None, admin_user: Any) -> Non
     source = make_source(is_approved=False)
     staff = Client()
     staff.force_login(admin_user)
-    body = {"action": "approve", "_selected_action": str(source.id)}
-    staff.post("/admin/sources/source/", body, secure=True)
+    body = {"note": "Landing page read"}
+    staff.post(f"/admin/sources/source/{source.id}/approve/", body, secure=True)
     newest = source.history.first()
     assert newest.history_user == admin_user
     assert newest.compliance_approved_by == admin_user
-    page = staff.get(f"/admin/sources/source/{source.id}/history/", secure=True)
+    page = staff.get(f"/admin/sources/source/{source.id}/changes/", secure=True)
     assert page.status_code == 200
-    assert "Approved for compliance" in page.content.decode()
+    assert "Landing page read" in page.content.decode()
 
 
 def test_the_history_says_what_is_in_the_row_not_what_is_remembered_of_it(db: None) -> None:

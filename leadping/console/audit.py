@@ -94,7 +94,7 @@ def histories(url_name: str, noun: str, key: str) -> Callable[[QuerySet[Any]], I
 def rules(rows: QuerySet[Any]) -> Iterable[Act]:
     for one in rows.select_related("history_user"):
         what = f"{CHANGED[one.history_type]} rule mode"
-        url = reverse("admin:sources_source_change", args=[one.source_id])
+        url = reverse("admin:source_history", args=[one.source_id])
         subject = f"{one.rule}: {one.mode}"
         yield Act(one.history_date, "", name_of(one.history_user), what, subject, url)
 
@@ -167,7 +167,7 @@ KINDS = {
         Source.history.all,
         "history_date",
         "history_user",
-        histories("sources_source_change", "source", "id"),
+        histories("source_history", "source", "id"),
     ),
     "rules": Kind("Rule modes", SourceRule.history.all, "history_date", "history_user", rules),
     "keys": Kind(

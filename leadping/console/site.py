@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from leadping.console import audit, desk, home, posts, signin, sources, suppressions
+from leadping.console import audit, desk, home, posts, signin, suppressions
 from leadping.console.navigation import navigation
 
 View = Callable[..., HttpResponseBase]
@@ -34,7 +34,6 @@ class Console(admin.AdminSite):
 # The pages that are no admin of a model: route, view, name. Before those of the models.
 PAGES = [
     *desk.PAGES,
-    *sources.PAGES,
     *posts.PAGES,
     *suppressions.PAGES,
     *signin.PAGES,
