@@ -13,7 +13,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import QuerySet, TextField
+from django.db.models import Exists, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -26,6 +26,7 @@ from django.views.decorators.http import require_POST
 
 from leadping.jobs.models import Job
 from leads import importing, masks, reveals
+from leads.compliance import REGISTRY_MAX_AGE_DAYS
 from leads.filters import ChoiceFilter, PeriodFilter
 from leads.models import (
     Disclosure,
@@ -36,12 +37,14 @@ from leads.models import (
     Suppression,
     SuppressionImport,
 )
-from leads.reviews import REVEAL_LASTS, NotDecided, UnfitText, text_of
+from leads.reviews import REVEAL_LASTS, AlreadySettled, NotDecided, UnfitText, text_of
 from sources import looks
 from sources.models import Source
 from sources.rules import Mode, Rule
 
 COUNTED_AT_MOST = 10_000
+LOOK_BACKS_SHOWN = 50
+BAD_ROWS_SHOWN = 20
 
 
 class CappedPaginator(Paginator):
@@ -105,6 +108,11 @@ class LeadTestFilter(ChoiceFilter):
 
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         return rows.filter(is_test=value == "1")
+
+
+def original_of(response: Any) -> Any:
+    """Return the row whose page this is, None if it is another answer."""
+    return (getattr(response, "context_data", None) or {}).get("original")
 
 
 @admin.register(Lead)
@@ -213,11 +221,29 @@ class LeadAdmin(RecordAdmin):
         return looks.marked(lead.product)
 
 
+class StateOfSuppression(admin.SimpleListFilter):
+    """Whether it stands."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("stands", "Stands"), ("ended", "Ended")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "stands":
+            return queryset.active()
+        return queryset.exclude(released_at=None) if self.value() == "ended" else queryset
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(RecordAdmin):
-    list_display = ["suppressed_at", "kind", "channel", "business", "released_at"]
+    """Who may not be contacted, masked; pages of the console look up, add and release."""
+
+    list_display = ["id", "kind", "channel", "business", "suppressed_at", "released_at"]
     ordering = ["-id"]  # by when they were made, which no other index has
-    list_filter = ["kind", "channel", "business"]
+    sortable_by = ()
+    list_filter = ["kind", "channel", StateOfSuppression, "business"]
     list_select_related = ["business"]
     search_fields = ["=id"]
     fields = [
@@ -226,31 +252,56 @@ class SuppressionAdmin(RecordAdmin):
         *("released_at", "released_by", "release_reason", "release_evidence"),
     ]
 
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        response: Any = super().change_view(request, object_id, *args, **kwargs)
+        if entry := original_of(response):
+            look_backs = entry.look_backs.select_related("lead__source", "settled_by")
+            rows = entry.history.select_related("history_user", "created_by", "released_by")
+            response.context_data |= {
+                "look_backs": look_backs[:LOOK_BACKS_SHOWN],
+                "past": rows.order_by("history_date", "history_id"),
+                "edition": RegistryList.objects.in_use().filter(name=entry.list_name).first(),
+            }
+        return response
+
 
 @admin.register(RegistryList)
 class RegistryListAdmin(RecordAdmin):
     list_display = ["name", "listed_on", "loaded_at", "renewed_at", "retired_at"]
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the editions, each with whether a newer one has taken its place."""
+        same = RegistryList.objects.in_use().filter(name=OuterRef("name"))
+        newer = Exists(same.filter(listed_on__gt=OuterRef("listed_on")))
+        return super().get_queryset(request).annotate(is_replaced=newer)
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        response: Any = super().change_view(request, object_id, *args, **kwargs)
+        if edition := original_of(response):
+            entries = Suppression.objects.active().filter(business=None, list_name=edition.name)
+            response.context_data |= {
+                "standing": entries.order_by()[:COUNTED_AT_MOST].count(),
+                "counted_at_most": COUNTED_AT_MOST,
+                "imports": SuppressionImport.objects.filter(list_name=edition.name)[:10],
+                "max_age_days": REGISTRY_MAX_AGE_DAYS,
+            }
+        return response
 
 
 @admin.register(Review)
 class ReviewAdmin(RecordAdmin):
     list_display = ["at", "decision", "lead", "by", "reason"]
     ordering = ["-at"]
+    sortable_by = ()
     list_filter = ["decision"]
-    list_select_related = ["lead", "by"]
+    list_select_related = ["lead__source", "by"]
     search_fields = ["=lead__id"]
     fields = [
         *("at", "decision", "lead", "by", "reason", "note", "written_consent"),
-        *("status_before", "status_after", "came_and_went"),
+        *("status_before", "status_after"),
         *("rules_version_before", "rules_version_after", "undoes", "seen_by"),
     ]
-    readonly_fields = ["came_and_went"]
-
-    @admin.display(description="findings since the last judgement")
-    def came_and_went(self, review: Review) -> str:
-        """Return the codes that came, went and stayed."""
-        changes = review.changes.items()
-        return "; ".join(f"{what}: {', '.join(codes)}" for what, codes in changes if codes)
 
 
 class SettleForm(forms.ModelForm):
@@ -270,37 +321,63 @@ class SettleForm(forms.ModelForm):
         return note
 
 
+class StateOfLookBack(admin.SimpleListFilter):
+    """Those to act on, unless others are asked for: as tabs."""
+
+    title = "state"
+    parameter_name = "state"
+    template = "admin/leads/lookback/tabs.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("settled", "Settled"), ("all", "All")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(settled_at__isnull=self.value() != "settled")
+
+
 @admin.register(LookBack)
 class LookBackAdmin(RecordAdmin):
     """What staff must act on: leads that had been let out when their person was suppressed."""
 
     list_display = ["act_by", "lead", "suppression", "at", "settled_at", "settled_by"]
-    ordering = ["settled_at", "act_by"]
-    list_filter = [("settled_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["lead", "suppression", "settled_by"]
+    sortable_by = ()
+    list_filter = [StateOfLookBack]
+    list_select_related = ["lead__source", "suppression__business", "settled_by"]
     search_fields = ["=id", "=lead__id"]
     form = SettleForm
-    readonly_fields = [
-        *("act_by", "lead", "suppression", "at", "who_saw_it"),
-        *("settled_at", "settled_by"),
-    ]
+    readonly_fields = ["act_by", "lead", "suppression", "at", "settled_at", "settled_by"]
     fields = [*readonly_fields, "settled_note"]
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return the most urgent first, of those that are settled the newest."""
+        is_settled = request.GET.get("state") == "settled"
+        return ["-settled_at"] if is_settled else ["settled_at", "act_by"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         is_open = obj is None or obj.settled_at is None
         return is_open and request.user.has_perm("leads.settle_lookback")
 
-    @admin.display(description="shown to, until it was blocked")
-    def who_saw_it(self, look_back: LookBack) -> str:
-        """Return who has the lead from before, one a line."""
-        seen = [f"{one['at']}  {one['how']}  {one['who']}" for one in look_back.seen_by()]
-        return "\n".join(seen) or "nobody, by what is on record here"
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            response: Any = super().change_view(request, object_id, *args, **kwargs)
+        except AlreadySettled as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect("admin:leads_lookback_change", object_id)
+        if look_back := original_of(response):
+            response.context_data["seen_by"] = look_back.seen_by()
+        return response
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        try:
-            LookBack.objects.get(id=obj.id).settle(request.user, form.cleaned_data["settled_note"])
-        except NotDecided as error:
-            self.message_user(request, str(error), messages.ERROR)
+        LookBack.objects.get(id=obj.id).settle(request.user, form.cleaned_data["settled_note"])
+
+    def construct_change_message(self, *args: Any, **kwargs: Any) -> Any:
+        return "Settled."
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        self.message_user(request, "Settled.", messages.SUCCESS)
+        return redirect("admin:leads_lookback_changelist")
 
 
 class ImportForm(forms.ModelForm):
@@ -316,11 +393,20 @@ class ImportForm(forms.ModelForm):
     class Meta:
         model = SuppressionImport
         fields = ["kind", "business", "channel", "list_name", "listed_on", "reason"]
-        widgets = {"listed_on": forms.DateInput(attrs={"type": "date"})}
+        labels = {"list_name": "Name of the list", "listed_on": "Date of the list"}
+        widgets = {
+            "listed_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+            "reason": forms.Textarea(attrs={"rows": 2}),
+        }
         help_texts = {
+            "kind": "Why these people may not be contacted. Of an opt-out or revocation an entry "
+            "ends only by new consent.",
             "business": "Whose list it is; none for a do-not-call registry, which is everyone's.",
+            "channel": "By what they may not be contacted. A file of phones is for texts, calls "
+            "or all, one of e-mails for e-mail or all.",
             "list_name": "Of a do-not-call registry, always the same.",
-            "listed_on": "Of a do-not-call registry: the date of this edition.",
+            "listed_on": "Of a do-not-call registry: the date of this edition. It may be used for "
+            f"{REGISTRY_MAX_AGE_DAYS} days.",
             "reason": "Of rows that give none.",
         }
 
@@ -328,18 +414,17 @@ class ImportForm(forms.ModelForm):
 @admin.register(SuppressionImport)
 class SuppressionImportAdmin(RecordAdmin):
     list_display = [
-        *("created_at", "file_name", "kind", "whose", "state", "progress"),
+        *("created_at", "file_name", "kind", "state"),
         *("rows_added", "rows_bad", "leads_blocked"),
     ]
-    list_select_related = ["business"]
+    sortable_by = ()
+    list_filter = ["state", "kind"]
+    list_select_related = ["business", "created_by"]
     fields = [
-        *("state", "trouble", "progress", "rate", "left"),
-        *("rows_read", "rows_bad", "rows_done", "rows_added", "known", "leads_blocked"),
-        *("file_name", "file_bytes", "columns", "kind", "channel", "whose", "listed_on", "reason"),
-        *("created_at", "created_by", "finished_at"),
+        *("state", "trouble", "rows_read", "rows_bad", "rows_done", "rows_added", "leads_blocked"),
+        *("file_name", "file_bytes", "columns", "kind", "channel", "business", "list_name"),
+        *("listed_on", "reason", "created_at", "created_by", "finished_at"),
     ]
-    readonly_fields = ["progress", "rate", "left", "known", "whose"]
-    change_form_template = "admin/leads/suppressionimport/change_form.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("leads.add_suppressionimport")
@@ -352,7 +437,8 @@ class SuppressionImportAdmin(RecordAdmin):
                 path(f"<uuid:pk>/{name}/", wrap(self.acting(name, verb)), name=f"import_{name}")
                 for name, verb in verbs.items()
             ),
-            path("<uuid:pk>/bad-rows.csv", wrap(self.bad_rows), name="import_bad_rows"),
+            path("<uuid:pk>/bad-rows/", wrap(self.bad_rows), name="import_bad_rows_shown"),
+            path("<uuid:pk>/bad-rows.csv", wrap(self.bad_rows_csv), name="import_bad_rows"),
             *super().get_urls(),
         ]
 
@@ -384,8 +470,11 @@ class SuppressionImportAdmin(RecordAdmin):
         one = self.get_object(request, object_id)
         may_import = self.has_add_permission(request)
         is_over = one is None or one.is_over
-        verbs = [] if one is None else verbs_of(one)
-        extra = {"may_import": may_import, "verbs": verbs, "title": "Import of a list"}
+        extra: dict[str, Any] = {"may_import": may_import, "title": "Import of a list"}
+        if one and may_import:
+            extra["verbs"] = verbs_of(one)
+            # Without the cells, which name people.
+            extra["bad_rows"] = one.bad_rows.order_by("line").defer("cells")[:BAD_ROWS_SHOWN]
         response = super().change_view(request, object_id, extra_context=extra)
         if not is_over:
             response.headers["Refresh"] = "2"
@@ -407,7 +496,20 @@ class SuppressionImportAdmin(RecordAdmin):
 
         return view
 
+    @method_decorator(require_POST)
     def bad_rows(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
+        """Return a page with the first rows that were not taken, as they came."""
+        one = self.allowed(request, pk)
+        self.log_change(request, one, "Was shown the bad rows.")  # they name people
+        context = {
+            **self.admin_site.each_context(request),
+            "bad_rows": one.bad_rows.order_by("line")[:BAD_ROWS_SHOWN],
+            "one": one,
+            "title": "Rows that were not taken",
+        }
+        return render(request, "admin/leads/suppressionimport/bad_rows.html", context)
+
+    def bad_rows_csv(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
         """Return the rows that were not taken, each with why, as a file."""
         one = self.allowed(request, pk)
         self.log_change(request, one, "Took the bad rows.")  # they name people
@@ -422,28 +524,6 @@ class SuppressionImportAdmin(RecordAdmin):
         if not self.has_add_permission(request):
             raise PermissionDenied
         return get_object_or_404(SuppressionImport, pk=pk)
-
-    @admin.display(description="of")
-    def whose(self, one: SuppressionImport) -> str:
-        return str(one.business or one.list_name)
-
-    @admin.display
-    def progress(self, one: SuppressionImport) -> str:
-        if one.state == SuppressionImport.State.READING or not one.rows_staged:
-            return f"{one.rows_read:,} rows read"
-        return f"{one.rows_done:,} of {one.rows_staged:,} ({one.rows_done / one.rows_staged:.0%})"
-
-    @admin.display(description="rows a second")
-    def rate(self, one: SuppressionImport) -> str:
-        return f"{one.rows_a_second:,.0f}" if one.rows_a_second else "-"
-
-    @admin.display(description="time left")
-    def left(self, one: SuppressionImport) -> str:
-        return "-" if one.seconds_left is None else f"{one.seconds_left:,.0f} s"
-
-    @admin.display(description="had an entry before")
-    def known(self, one: SuppressionImport) -> str:
-        return f"{one.rows_known:,}"
 
 
 def verbs_of(one: SuppressionImport) -> list[tuple[str, str]]:
