@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db.models import prefetch_related_objects
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -160,9 +160,9 @@ def found_of(form: PersonForm) -> dict[str, Any]:
     rows = Suppression.objects.naming(phone, email_key)
     if business:
         rows = rows.in_force_for(business)
-    rows = rows.select_related("business", "created_by", "released_by")
+    look_backs = Prefetch("look_backs", LookBack.objects.select_related("lead__source"))
+    rows = rows.select_related("business", "created_by", "released_by").prefetch_related(look_backs)
     entries = list(rows.order_by("-created_at", "-id")[:ENTRIES_SHOWN])
-    prefetch_related_objects(entries, "look_backs__lead__source", "look_backs__settled_by")
     standing = [one for one in entries if not one.released_at]
     newest = newest_editions()
     editions = tuple(Edition(one.name, one.listed_on) for one in newest.values())
@@ -178,8 +178,10 @@ def found_of(form: PersonForm) -> dict[str, Any]:
         "masked": masks.phone(phone) or masks.email(email_key),
         "is_phone": bool(phone),
         "verdicts": sorted(judged, key=lambda one: not (one.own or one.registries)),
-        "standing": [(one, newest.get(one.list_name)) for one in standing],
-        "ended": [(one, newest.get(one.list_name)) for one in entries if one.released_at],
+        "standing": [
+            (one, newest.get(one.list_name), one.names(phone, email_key)) for one in standing
+        ],
+        "ended": [(one, newest.get(one.list_name), True) for one in entries if one.released_at],
         "too_old": too_old if phone else [],
         "max_age_days": REGISTRY_MAX_AGE_DAYS,
         "is_cut": len(entries) == ENTRIES_SHOWN,

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from leads import masks
 from leads.compliance import REGISTRY_MAX_AGE_DAYS
 from leads.models import Lead, RegistryList, Review, Suppression, SuppressionImport
-from sources.looks import badge, marked, moment
+from sources.looks import badge, marked
 
 register = template.Library()
 
@@ -25,7 +25,6 @@ KINDS = {
     Suppression.Kind.REVOCATION: "bad",
     Suppression.Kind.LITIGATOR: "bad",
     Suppression.Kind.COMPLAINT: "wait",
-    Suppression.Kind.DNC_REGISTRY: "calm",
 }
 DECISIONS = {
     Review.Decision.RELEASE: "good",
@@ -70,7 +69,7 @@ def state(one: SuppressionImport) -> SafeString:
 @register.filter
 def standing(entry: Suppression) -> SafeString:
     """Return whether a suppression stands in a badge."""
-    return badge("Ended", "plain") if entry.released_at else badge("Stands", "bad")
+    return badge("Ended", "plain") if entry.released_at else badge("Stands", "calm")
 
 
 @register.filter
@@ -130,7 +129,8 @@ def by(user: Any) -> SafeString:
 def provenance(context: dict[str, Any], entry: Suppression) -> SafeString:
     """Return where a suppression was made: a link, if by an import that the user may see."""
     word, _, key = entry.provenance.partition(" ")
-    if word != "import" or not context["perms"].leads.view_suppressionimport:
+    may_see = context["request"].user.has_perm("leads.view_suppressionimport")
+    if word != "import" or not may_see:
         return marked(entry.provenance or "not said")
     try:
         url = reverse("admin:leads_suppressionimport_change", args=[UUID(key)])
@@ -140,6 +140,13 @@ def provenance(context: dict[str, Any], entry: Suppression) -> SafeString:
 
 
 @register.filter
-def at(text: str) -> SafeString:
-    """Return a moment that is kept as text, in the console's zone."""
-    return moment(datetime.fromisoformat(text))
+def dated(moment: datetime | str | None) -> SafeString:
+    """Return a moment, or one that is kept as text, with its year, in the console's zone."""
+    if not moment:
+        return mark_safe('<span class="quiet">never</span>')
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        *(at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", f"{local:%b %-d, %Y, %H:%M}"),
+    )
