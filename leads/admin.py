@@ -446,7 +446,7 @@ class SuppressionImportAdmin(RecordAdmin):
         # Not Django's own, whose one transaction would keep posts out while a file is taken in.
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = ImportForm(request.POST or None, request.FILES or None)
+        form = ImportForm(request.POST or None, request.FILES or None, label_suffix="")
         if request.method == "POST" and form.is_valid():
             one = form.save(commit=False)
             one.file_name, one.created_by = form.cleaned_data["file"].name, request.user
