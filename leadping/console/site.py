@@ -20,6 +20,10 @@ class Console(admin.AdminSite):
     site_url = None  # there is no site besides the console
     enable_nav_sidebar = False  # ours is in the template of every page
 
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self.disable_action("delete_selected")  # on no list: what the record needs stays
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return {**super().each_context(request), "navigation": navigation(request)}
 
@@ -28,7 +32,9 @@ class Console(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in PAGES]
-        return [*ours, *super().get_urls()]
+        # No row has a page elsewhere; that of Django's fails on ids that are UUIDs.
+        theirs = super().get_urls()
+        return [*ours, *(one for one in theirs if getattr(one, "name", "") != "view_on_site")]
 
 
 # The pages that are no admin of a model: route, view, name. Before those of the models.

@@ -27,3 +27,18 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const one of filters) one.open = false;
 });
+
+// What Django's widgets make leaves out for screen readers: marks with a label have no role, and
+// a box that searches while one types has no name.
+addEventListener("load", () => {
+  for (const one of document.querySelectorAll("span.help-tooltip[aria-label]")) one.setAttribute("role", "img");
+  for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
+    const label = select.labels[0];
+    const box = select.nextElementSibling;
+    if (!label || !box) continue;
+    label.id ||= `label-of-${select.id}`;
+    for (const one of box.querySelectorAll("[role=combobox], [role=textbox]")) {
+      one.setAttribute("aria-labelledby", `${label.id} ${one.getAttribute("aria-labelledby") || ""}`.trim());
+    }
+  }
+});
