@@ -1,9 +1,13 @@
-"""Staff see the outbox and its workers, and have failed jobs tried again."""
+"""Staff see the outbox and its workers, and have failed jobs tried again.
+
+The pages of people and roles come with it, since this admin is loaded last.
+"""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from leadping.console import people  # noqa: F401
 from leadping.console.sources import SourceAdmin
 from leadping.jobs.models import Job, Worker
 from leads.admin import RecordAdmin

@@ -58,6 +58,8 @@ def configure(options: dict[str, Any]) -> None:
     root.setLevel(options["level"])
     # Django's lines of refused requests quote the path; a post's own line says it without.
     logging.getLogger("django.request").setLevel("ERROR")
+    # Sign-ins are on record in the database; a lock has a line of ours, without the name.
+    logging.getLogger("axes").setLevel("ERROR")
 
 
 def template_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """Every setting once, read from the environment; `.env.example` explains each."""
 
 import sys
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "simple_history",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
     "leadping.jobs",
     "sources",
     "leads",
     "intake",
-    "leadping",
+    "leadping",  # last: its admin replaces pages of the others
 ]
 
 MIDDLEWARE = [
@@ -118,9 +123,11 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",  # who changed a source, key or rule
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it puts the page of the lock in a view's place
 ]
 
 ROOT_URLCONF = "leadping.urls"
@@ -155,6 +162,7 @@ if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 CSRF_COOKIE_HTTPONLY = True  # forms carry the token; no script of ours reads the cookie
+CSRF_FAILURE_VIEW = "leadping.console.refused.no_token"
 SECURE_REFERRER_POLICY = "same-origin"
 
 # --- staff ------------------------------------------------------------------------------------
@@ -168,6 +176,40 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
+]
+
+# Signed in by a password, for a working day; a page that another site opens gets the cookie only
+# if somebody followed a link to it.
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# On: the console opens only to who has signed in with a second factor, or sets one up first.
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=False)
+OTP_TOTP_ISSUER = "leadping"  # under which an authenticator app lists the code
+
+# Failed sign-ins lock a user name for the address that they came from, and for no other: nobody
+# can lock a person out from everywhere.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses who is locked
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = env.int("SIGN_IN_FAILURES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # 15 minutes, whatever is tried meanwhile
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "leadping.console.signin.address_of"
+AXES_LOCKOUT_CALLABLE = "leadping.console.signin.locked_out"
+# The record of sign-ins, good and bad. Over its limit axes would delete the newest ones.
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_ACCESS_FAILURE_LOG_PER_USER_LIMIT = sys.maxsize
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+# What axes keeps of a form that failed: none of these.
+AXES_SENSITIVE_PARAMETERS = [
+    *("username", "ip_address", "password", "code", "new_code"),
+    *("csrfmiddlewaretoken", "next"),
 ]
 
 # --- time, language, files --------------------------------------------------------------------

@@ -10,4 +10,6 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
 
+handler403 = "leadping.console.refused.forbidden"
+handler404 = "leadping.console.refused.not_found"
 handler500 = "leadping.middleware.server_error"

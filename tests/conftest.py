@@ -21,7 +21,10 @@ from tests.factories import Door, make_source
 collect_ignore = (
     ["test_crashes_of_sqlite.py"]
     if os.environ["DATABASE_URL"].startswith("postgres")
-    else ["test_crashes.py", "test_two_databases.py", "test_races.py", "test_plans.py"]
+    else [
+        *("test_crashes.py", "test_two_databases.py", "test_races.py", "test_plans.py"),
+        "test_bench.py",
+    ]
 )
 
 # Counts are written when a test says so, not by a thread in the middle of its transaction.

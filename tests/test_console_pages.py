@@ -19,6 +19,7 @@ from django.urls import NoReverseMatch, reverse
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
 from intake import authentication, refusals
+from leadping.console import second_factor
 from tests.console_rows import EVIL, Rows, client_for, make_rows
 from tests.test_pages import WATCH, as_it_is
 from tests.test_who_may import url_names
@@ -64,6 +65,8 @@ PAGES_TO_SEE = [
     Seen("index", is_main=True),
     Seen("password_change"),
     Seen("password_change_done"),
+    Seen("second-factor", is_main=True),
+    Seen("second-factor-replace", is_main=True),
     # the desk
     Seen("desk_lead", "waiting_lead", is_main=True),
     Seen("desk_lead", "evil_lead", is_main=True),
@@ -145,7 +148,6 @@ PAGES_TO_SEE = [
     Seen("auth_user_changelist"),
     Seen("auth_user_add"),
     Seen("auth_user_change"),
-    Seen("auth_user_delete"),
     Seen("auth_user_history"),
     Seen("auth_user_password_change", "auth_user"),
     Seen("auth_group_changelist"),
@@ -170,6 +172,7 @@ RECORDS = (
 )
 KEPT = ("sources_source", "sources_business", "sources_vendor", "sources_tag")
 NOT_TO_SEE = {
+    "auth_user_delete": "403 for everyone: people are switched off",
     "login": "has a test of its own: for who is not signed in",
     "logout": "only by POST",
     "autocomplete": "answers JSON",
@@ -243,6 +246,7 @@ def site(
             authentication.forget()
             rows = make_rows()
             root = get_user_model().objects.create_superuser("root", first_name="Ruth")
+            second_factor.set_up(root, "0123456789abcdef" * 2, "")
             cookie = client_for(root).cookies[settings.SESSION_COOKIE_NAME].value
             thread = LiveServerThread(
                 "127.0.0.1",

@@ -63,6 +63,8 @@ login                           orrrrr/oooooo
 logout                          rppppp/rooooo
 password_change                 sooooo/sooooo
 password_change_done            sooooo/sppppp
+second-factor                   sooooo/sooooo
+second-factor-replace           srrrrr/srrrrr
 autocomplete                    s-----/sppppp
 jsi18n                          sooooo/sppppp
 auth_user_password_change       s----o/s----o
@@ -101,6 +103,7 @@ ACTIONS = """
 intake_post.replay              ---o-o
 sources_sourcekey.revoke        ---o-o
 jobs_job.retry                  -----o
+auth_user.remove_second_factor  -----o
 """
 
 # The row that a page is of, by the name of its URL where that does not tell the model.

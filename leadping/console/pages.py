@@ -18,8 +18,9 @@ def needs(*permissions: str) -> Callable[[View], View]:
     def around(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if not request.user.has_perms(permissions):
-                raise PermissionDenied
+            missing = [one for one in permissions if not request.user.has_perm(one)]
+            if missing:
+                raise PermissionDenied(*missing)
             return view(request, *args, **kwargs)
 
         return guarded

@@ -1,6 +1,0 @@
-"""posts"""
-
-from leadping.console.pages import View
-
-# Route, view, name.
-PAGES: list[tuple[str, View, str]] = []
