@@ -140,6 +140,11 @@ class PostAdmin(RecordAdmin):
     sortable_by = ()
     actions = ["replay"]
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """By the key, which begins with the time; those of one source by the source's index."""
+        is_of_one = "source__id__exact" in request.GET
+        return ["-received_at", "-id"] if is_of_one else ["-id"]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("body", "headers", "answer", "findings")
 

@@ -67,6 +67,22 @@ def test_every_kind_of_act_is_on_record(rita: Client) -> None:
     assert not re.search(r"lp_src_\w{38}", "".join(act.subject for act in told(rita)))
 
 
+def test_sign_ins_good_and_bad_are_on_record(rita: Client) -> None:
+    get_user_model().objects.create_user("ada", password="a long password", is_staff=True)
+    stranger = Client()
+    for name, password in (
+        *(("ada", "wrong"), ("my password, typed too early", "x"), ("ada", "a long password")),
+    ):
+        stranger.post("/admin/login/", {"username": name, "password": password})
+    good = told(rita, kind="sign-ins")[0]
+    assert (good.who, good.what, good.subject) == ("ada", "Signed in", "from 127.0.0.1")
+    bad = told(rita, kind="failed-sign-ins")
+    assert [act.who for act in bad] == ["unknown name", "ada"]
+    assert "my password" not in rita.get(AUDIT).content.decode()
+    ada = get_user_model().objects.get(username="ada")
+    assert {act.what for act in told(rita, by=ada.pk)} == {"Signed in", "Did not sign in"}
+
+
 def test_looks_at_pages_are_shown_when_asked_for(rita: Client) -> None:
     door = Door(make_source(is_trusted_form_required=True))
     rita.get(reverse("admin:desk_lead", args=[held(door).id]))
@@ -137,10 +153,10 @@ def test_it_costs_the_same_however_much_there_is(
     door = Door(make_source(is_trusted_form_required=True))
     for number in range(30):
         if number in (3, 30):
-            with django_assert_num_queries(len(audit.KINDS) - 1 + 6):
+            with django_assert_num_queries(len(audit.KINDS) - 1 + 7):
                 rita.get(AUDIT)
         held(door, number).reject(None, "", "No consent")
-    with django_assert_num_queries(len(audit.KINDS) - 1 + 6):
+    with django_assert_num_queries(len(audit.KINDS) - 1 + 7):
         rita.get(AUDIT)
     assert Review.objects.count() == Lead.objects.count() == 30
     assert Group.objects.count() == 4

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from axes.models import AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db.models import Model, QuerySet
@@ -122,6 +123,24 @@ def others(rows: QuerySet[Any]) -> Iterable[Act]:
         yield Act(one.action_time, "", name_of(one.user), what, subject, one.get_admin_url() or "")
 
 
+def sign_ins(what: str) -> Callable[[QuerySet[Any]], Iterable[Act]]:
+    """Return the reader of a record of sign-ins, good or bad.
+
+    What was typed in vain is shown only if somebody has that name: it may have been a password.
+    """
+
+    def read(rows: QuerySet[Any]) -> Iterable[Act]:
+        found = list(rows)
+        users = get_user_model().objects.filter(username__in={one.username for one in found})
+        names = set(users.values_list("username", flat=True))
+        for one in found:
+            who = one.username if one.username in names else "unknown name"
+            told = f"{what}, locked out" if getattr(one, "locked_out", False) else what
+            yield Act(one.attempt_time, "", who, told, f"from {one.ip_address or 'nowhere'}")
+
+    return read
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A record of acts: how it is called, its rows, its columns of time and person, its reader."""
@@ -147,6 +166,16 @@ def log() -> QuerySet[Any]:
 
 
 KINDS = {
+    "sign-ins": Kind(
+        "Sign-ins", AccessLog.objects.all, "attempt_time", "username", sign_ins("Signed in")
+    ),
+    "failed-sign-ins": Kind(
+        "Failed sign-ins",
+        AccessFailureLog.objects.all,
+        "attempt_time",
+        "username",
+        sign_ins("Did not sign in"),
+    ),
     "reviews": Kind("Reviews", Review.objects.all, "at", "by", reviews),
     "reveals": Kind(
         "Reveals and exports",
@@ -202,7 +231,7 @@ def acts(
         kind = KINDS[name]
         rows = kind.rows()
         if by is not None:
-            rows = rows.filter(**{kind.by: by})
+            rows = rows.filter(**{kind.by: by.get_username() if kind.by == "username" else by})
         if since:
             rows = rows.filter(**{f"{kind.at}__gte": since})
         if until:

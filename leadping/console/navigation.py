@@ -73,7 +73,8 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
 def waiting() -> str:
     """Return how many leads wait in the queue of the desk, "" if none."""
     rows = Lead.objects.filter(desk_tab=DeskTab.REVIEW, erased_at=None)
-    count = rows.order_by()[:COUNTED_AT_MOST].count()
+    # In order, so that it is counted in the index however much waits.
+    count = rows.order_by("received_at", "id")[:COUNTED_AT_MOST].count()
     if count == COUNTED_AT_MOST:
         return f"{count - 1}+"
     return str(count or "")
