@@ -15,6 +15,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -308,6 +309,19 @@ def test_no_user_name_or_address_gets_in_the_log(
 
 def test_the_address_of_a_request_without_one_is_none(rf: Any) -> None:
     assert signin.address_of(rf.get("/", REMOTE_ADDR="")) is None
+
+
+def test_a_recovery_code_of_the_command_line_signs_in(
+    recovery_codes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("addstatictoken", "ada")
+    assert sign_in(Client(), code=capsys.readouterr().out.strip()).status_code == 302
+
+
+def test_a_lock_is_ended_on_the_command_line(ada: Any) -> None:
+    fail(5)
+    call_command("axes_reset_ip_username", "127.0.0.1", "ada")
+    assert sign_in(Client()).status_code == 302
 
 
 # --- one's own second factor ----------------------------------------------------------------------

@@ -24,6 +24,13 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from leadping.console import second_factor
 from sources.looks import ago, badge
 
+# Nobody adds or changes these by hand, or but superusers: such permissions open nothing. Nor do
+# those to delete, for what the record needs stays.
+RECORDS = (
+    *("lead", "review", "lookback", "registrylist", "post", "replay", "refusalcount"),
+    *("job", "worker", "group"),
+)
+
 # django-otp's own pages show secrets, and Django's of people know nothing of the rules below.
 for model in (User, Group, TOTPDevice, StaticDevice):
     admin.site.unregister(model)
@@ -146,6 +153,8 @@ class PersonAdmin(UserAdmin):
             if name in form.base_fields:
                 form.base_fields[name].label = label
                 form.base_fields[name].help_text = told
+        if "groups" in form.base_fields:
+            form.base_fields["groups"].widget.can_add_related = False  # it has a page of its own
         return form
 
     # --- what is done ---
@@ -281,7 +290,13 @@ def in_plain_words(field: Any) -> None:
                 content_type__app_label=one._meta.app_label,
                 content_type__model=one._meta.model_name,
             )
-    field.queryset = Permission.objects.filter(opens).order_by("name")
+    nothing = [f"{verb}_{model}" for verb in ("add", "change") for model in RECORDS]
+    field.queryset = (
+        Permission.objects.filter(opens)
+        .exclude(codename__startswith="delete_")
+        .exclude(codename__in=nothing)
+        .order_by("name")
+    )
     field.widget = forms.CheckboxSelectMultiple()
     field.help_text = ""
     field.label_from_instance = lambda one: one.name.removeprefix("Can ")
