@@ -40,6 +40,7 @@ from leads.models import (
     RegistryList,
     Review,
     Suppression,
+    to_millisecond,
 )
 from leads.reviews import desk_tab_of
 from sources.models import Business, Source, Tag, Vendor
@@ -847,7 +848,7 @@ def load(
     check()
     if not 100 <= leads <= 7_000_000:
         raise NotLoaded("Between 100 and 7,000,000 leads can be made.")
-    loader = Loader(leads, days, sources, seed, timezone.now())
+    loader = Loader(leads, days, sources, seed, to_millisecond(timezone.now()))
     with transaction.atomic():
         for setting, value in (("work_mem", "256MB"), ("maintenance_work_mem", "512MB")):
             loader.run(f"SET LOCAL {setting} = '{value}'")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import environ
 
@@ -219,7 +220,7 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 # In which the console shows times and begins its days.
-CONSOLE_TIME_ZONE = env.str("CONSOLE_TIME_ZONE", default="America/New_York")
+CONSOLE_TIME_ZONE = ZoneInfo(env.str("CONSOLE_TIME_ZONE", default="America/New_York"))
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: the console has few files
 

@@ -119,7 +119,16 @@ def original_of(response: Any) -> Any:
 class LeadAdmin(RecordAdmin):
     """Every lead, the person masked; its page, on which whoever may reveals the person."""
 
-    list_display = ["came", "person", "status", "why", "from_source", "state_", "product_", "price"]
+    list_display = [
+        "came",
+        "person",
+        "status",
+        "why",
+        "from_source",
+        "state_",
+        "product_",
+        "price_",
+    ]
     list_display_links = ["came"]
     list_filter = [LeadStatusFilter, "source", PeriodFilter, HeldForFilter, LeadTestFilter]
     list_select_related = ["source"]
@@ -215,6 +224,10 @@ class LeadAdmin(RecordAdmin):
     @admin.display(description="state")
     def state_(self, lead: Lead) -> str:
         return looks.marked(lead.state)
+
+    @admin.display(description="price")
+    def price_(self, lead: Lead) -> str:
+        return "-" if lead.price is None else looks.money(lead.price)
 
     @admin.display(description="product")
     def product_(self, lead: Lead) -> str:

@@ -30,7 +30,8 @@ def email(address: str) -> str:
     if not at:
         return HIDDEN if address else ""
     name, dot, top = domain.rpartition(".")
-    return f"{local[:1]}{HIDDEN}@{name[:1]}{HIDDEN}{dot}{top}"
+    shown = f"{name[:1]}{HIDDEN}.{top}" if dot else f"{domain[:1]}{HIDDEN}"
+    return f"{local[:1]}{HIDDEN}@{shown}"
 
 
 def name(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,6 +125,13 @@ def short(key: Any) -> SafeString:
     """Return the end of an id, which tells two apart, the whole on hover."""
     text = str(key)
     return format_html('<code class="id" title="{}">…{}</code>', text, text[-8:])
+
+
+def money(amount: Decimal) -> str:
+    """Return an amount with two decimals, or as many as it takes: 12.50, 0.1234."""
+    text = f"{amount.normalize():f}"
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals:0<2}"
 
 
 def thousands(number: int) -> str:

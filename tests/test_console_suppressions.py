@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
@@ -502,7 +501,7 @@ def look_back(door: Door) -> LookBack:
 )
 def test_a_look_back_says_how_urgent_it_is(look_back: LookBack, days: int, told: str) -> None:
     client = signed_in("view_lookback")
-    today = timezone.now().astimezone(ZoneInfo(settings.CONSOLE_TIME_ZONE)).date()
+    today = timezone.now().astimezone(settings.CONSOLE_TIME_ZONE).date()
     LookBack.objects.update(act_by=today + timedelta(days=days))
     assert told in one_line(client.get(LOOK_BACKS))
     assert told in one_line(client.get(change("leads_lookback", look_back)))

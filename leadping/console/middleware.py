@@ -1,7 +1,6 @@
 """What every page of the console carries: a strict policy, no caching, the staff's zone."""
 
 from collections.abc import Callable
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -32,7 +31,7 @@ class ConsolePages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path.startswith("/admin/"):
             return self.get_response(request)
-        with timezone.override(ZoneInfo(settings.CONSOLE_TIME_ZONE)):
+        with timezone.override(settings.CONSOLE_TIME_ZONE):
             response = self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Cache-Control"] = "no-store"

@@ -13,7 +13,7 @@ register = template.Library()
 
 for look in (
     *(looks.marked, looks.weblink, looks.badge, looks.ago, looks.moment, looks.lasting),
-    *(looks.short, looks.thousands),
+    *(looks.short, looks.thousands, looks.money),
 ):
     register.filter(look)
 
