@@ -70,6 +70,8 @@ class StatusFilter(ChoiceFilter):
     ]
 
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value != "201":
+            rows = rows & Post.objects.without_new_lead()
         return rows.filter(status=int(value))
 
 
@@ -113,10 +115,10 @@ def first_id(at: datetime) -> UUID:
 class PostTestFilter(ChoiceFilter):
     title = "tests"
     parameter_name = "tests"
-    options = (("0", "without"), ("1", "only"))
+    options = (("0", "without"),)  # a key for tests finds its own
 
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return rows.filter(key__is_test=value == "1")
+        return rows.filter(key__is_test=False)
 
 
 # --- posts ----------------------------------------------------------------------------------------

@@ -6,7 +6,10 @@ from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, task
 from leads import importing
-from leads.models import SuppressionImport
+from leads.models import Lead, SuppressionImport
+
+DESK_DAYS = timedelta(days=3)
+DESK_AT_ONCE = 1000
 
 
 @task(importing.TASK, is_atomic=False)
@@ -20,3 +23,23 @@ def forget_leftovers_of_imports(turn: Turn) -> Outcome:
     """Delete what is kept of the files of imports that are long over."""
     is_more = importing.forget_leftovers(timezone.now())
     return Outcome.AGAIN if is_more else Outcome.DONE
+
+
+@task("put-on-desk", every=timedelta(minutes=10))
+def put_on_desk(turn: Turn) -> None:
+    """Give newly blocked leads without a tab of the review desk theirs, and take old tabs away.
+
+    Processes that run on with the code of before a migration know no tabs. Those of the last days,
+    which an index tells without the table.
+    """
+    since = timezone.now() - DESK_DAYS
+    recent = Lead.objects.filter(received_at__gte=since, is_test=False, erased_at=None)
+    lost = recent.filter(compliance_status=Lead.Status.BLOCKED, desk_tab=None)
+    for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
+        last = lead.reviews.last()
+        lead.put_on_desk(last.findings_after if last else lead.findings)
+        Lead.objects.filter(id=lead.id, compliance_status=Lead.Status.BLOCKED).update(
+            desk_tab=lead.desk_tab
+        )
+    over = Lead.objects.filter(desk_tab__isnull=False)
+    over.exclude(compliance_status=Lead.Status.BLOCKED).update(desk_tab=None)

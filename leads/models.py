@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from leads.reviews import (
     LeadIsErased,
     LookBack,
     NotReleasable,
+    NotShown,
     NotUndone,
     NoWrittenConsent,
     Review,
@@ -321,15 +323,18 @@ class Lead(models.Model):
         reason: str,
         *,
         written_consent: str = "",
+        shown: Collection[str] | None = None,
         at: datetime | None = None,
     ) -> Review:
         """Let a blocked lead be contacted, and return the row of the decision.
 
         All rules run again, as of now. Findings that a reviewer may overrule are overruled;
-        `written_consent` says what proves the person's own consent against a registry. `by`: a
+        `written_consent` says what proves the person's own consent against a registry. `shown`: the
+        codes that the reviewer was shown, None on the shell; others are not overruled. `by`: a
         user, None on the shell. Raises a NotDecided, after which nothing has changed.
         """
         note, reason, written_consent = text_of(note), reason_of(reason), text_of(written_consent)
+        seen = set(shown or ())
         with transaction.atomic():
             lead, source, facts = self._opened(at)
 
@@ -351,6 +356,9 @@ class Lead(models.Model):
                 raise NotReleasable(firm)
             if not is_released(verdict):
                 raise NoWrittenConsent
+            unseen = [one.rule.value for one in verdict.standing if one.rule.value not in seen]
+            if shown is not None and unseen:
+                raise NotShown(unseen)
             review = lead._reviewed(Review.Decision.RELEASE, by, note, reason, facts.judged_at)
             review.written_consent = written_consent
             review.findings_after = verdict.as_rows()

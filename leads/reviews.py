@@ -82,6 +82,14 @@ class ClaimedByAnother(NotDecided):
     """Somebody else is deciding this lead."""
 
 
+class NotShown(NotDecided):
+    """Findings stand against this lead now that you had not been shown: look again."""
+
+    def __init__(self, codes: list[str]) -> None:
+        self.codes = codes
+        super().__init__("They are: " + ", ".join(codes) + ".")
+
+
 class LeadIsErased(NotDecided):
     """This lead was erased: there is nothing left to decide."""
 
@@ -392,9 +400,14 @@ class ClaimQuerySet(models.QuerySet["Claim"]):
         """
         until = at + CLAIM_LASTS
         mine = Q(by=by) | Q(until__lte=at)
-        if not self.filter(mine, lead=lead_id).update(by=by, until=until):
-            self.get_or_create(lead_id=lead_id, defaults={"by": by, "until": until})
-        return self.select_related("by").get(lead=lead_id)
+        while True:
+            if not self.filter(mine, lead=lead_id).update(by=by, until=until):
+                Claim.objects.bulk_create(
+                    [Claim(lead_id=lead_id, by=by, until=until)], ignore_conflicts=True
+                )
+            if found := self.select_related("by").filter(lead=lead_id).first():
+                return found
+            # Whoever had it has just given it back: once more.
 
 
 class Claim(models.Model):

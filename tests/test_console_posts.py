@@ -71,7 +71,6 @@ def test_posts_are_found_by_outcome_status_source_key_test_and_time(sam: Client)
     by_source = {"source__id__exact": str(source.id)}
     assert found(sam, **by_source) == {old.id, blocked.id, repeat.id, test.id}
     assert found(sam, **by_source, key=str(test.key_id)) == {test.id}
-    assert found(sam, tests="1") == {test.id}
     assert found(sam, tests="0", outcome="blocked") == {blocked.id}
     until = (now - timedelta(days=1)).isoformat()
     assert found(sam, to=until) == {old.id}

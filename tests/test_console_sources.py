@@ -170,6 +170,7 @@ def rules_form(source: Source, **changes: Any) -> dict[str, Any]:
         "duplicate_window_days": str(source.duplicate_window_days),
         "duplicate_scope": source.duplicate_scope,
         "time_zone": source.time_zone,
+        "version": str(Source.objects.get(pk=source.pk).version),
         **{f"mode-{rule}": mode.value for rule, mode in source.modes.items()},
     }
     for name, value in changes.items():
@@ -222,10 +223,14 @@ def test_only_what_was_rehearsed_is_saved(sam: Client) -> None:
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
         assert "These are not the rules" in text_of(sam.post(url("source_rules", source), signed))
     other = make_source()
-    assert "These are not" in text_of(sam.post(url("source_rules", other), signed))
+    signed_there = signed | {"version": str(other.version)}
+    assert "These are not" in text_of(sam.post(url("source_rules", other), signed_there))
     source.daily_cap = 5  # somebody else, meanwhile
     source.save()
-    page = text_of(sam.post(url("source_rules", source), signed))
+    page = text_of(sam.post(url("source_rules", source), signed), 409)
+    assert "Somebody has changed this source since you opened it" in page
+    now = signed | {"version": str(fresh(source).version)}
+    page = text_of(sam.post(url("source_rules", source), now))
     assert "the source has changed meanwhile" in page
     assert fresh(source).allowed_states == []
     assert not LogEntry.objects.exists()

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,56 @@ def test_rejecting_without_a_reason_is_refused(service: Service, people: Any, ke
     expect(rita.get_by_text("You rejected lead")).to_be_visible()
     _, again = post(service, key, externalId="r-1", phone="512-155-0120")
     assert again["metadata"]["complianceStatus"] == "Rejected"
+
+
+def test_a_key_held_down_or_pressed_twice_decides_once(
+    service: Service, people: Any, key: str
+) -> None:
+    for number in range(4):
+        post(service, key, externalId=f"o-{number}", phone=f"512-155-015{number}")
+    rita = people("rita")
+    rita.goto("/admin/desk/")
+    sent: list[str] = []
+    rita.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    rita.keyboard.press("x")
+    rita.keyboard.type("No valid consent")
+    rita.evaluate(
+        """() => {
+            const form = document.getElementById("decide");
+            const button = form.querySelector("[data-verb=reject]");
+            for (let n = 0; n < 3; n++) form.requestSubmit(button);
+        }"""
+    )
+    expect(rita.get_by_text("You rejected lead")).to_be_visible()
+    assert len(sent) == 1
+    rita.keyboard.down("u")
+    rita.keyboard.down("u")  # as it repeats while it is held
+    rita.keyboard.down("u")
+    rita.keyboard.up("u")
+    expect(rita.get_by_text("Taken back: the lead waits again.")).to_be_visible()
+    assert len([one for one in sent if one.endswith("/undo/")]) == 1
+
+
+def test_enter_decides_only_what_was_chosen(service: Service, people: Any, key: str) -> None:
+    day = datetime.now(UTC).date().isoformat()
+    service.manage(
+        *("suppress", "512-155-0160", "--kind", "dnc-registry"),
+        *("--list", "National", "--list-date", day),
+    )
+    _, lead = post(service, key, externalId="e-1", phone="512-155-0160")
+    rita = people("rita")
+    rita.goto(f"/admin/desk/lead/{lead['id']}/")
+    sent: list[str] = []
+    rita.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    rita.get_by_label("Reason").fill("No valid consent")
+    rita.keyboard.press("Enter")  # nothing is chosen
+    assert sent == []
+    rita.keyboard.press("Escape")
+    rita.keyboard.press("x")
+    rita.get_by_label("written consent").fill("A form")
+    rita.keyboard.press("Enter")
+    expect(rita.get_by_text("You rejected lead")).to_be_visible()
+    assert [one.rsplit("/", 2)[1] for one in sent] == ["reject"]
 
 
 def test_two_reviewers_do_not_decide_the_same_lead(service: Service, people: Any, key: str) -> None:

@@ -1,5 +1,6 @@
 """The review desk: what waits where, who decides, what is shown, what is refused."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from leadping.jobs.tasks import enqueue
+from leadping.jobs.worker import Loop
 from leads.lookback import suppress as suppress_person
 from leads.models import Claim, Disclosure, Lead, Suppression
 from leads.reviews import CLAIM_LASTS, REVEAL_LASTS, DeskTab, Review
@@ -55,6 +58,11 @@ def held(door: Door, number: int = 0, **members: Any) -> Lead:
 
 def url(name: str, *args: Any) -> str:
     return reverse(f"admin:{name}", args=args)
+
+
+def shown(lead: Lead) -> dict[str, Any]:
+    """Return what the form says that the reviewer was shown."""
+    return {"shown": [one["code"] for one in lead.findings if one["mode"] != Mode.FLAG]}
 
 
 def where(response: Any) -> str:
@@ -222,7 +230,7 @@ def test_hostile_text_is_text(rita: Client, strict: Door) -> None:
 
 def test_releasing_goes_on_to_the_next_and_can_be_undone(rita: Client, strict: Door) -> None:
     first, second = held(strict, 1), held(strict, 2)
-    form = {"reason": "Consent checked", "note": "By phone"}
+    form = {"reason": "Consent checked", "note": "By phone"} | shown(first)
     response = rita.post(url("desk_release", first.id), form)
     assert where(response) == url("desk_lead", second.id)
     first.refresh_from_db()
@@ -267,6 +275,35 @@ def test_what_nobody_may_overrule_is_told_and_stays(rita: Client, strict: Door) 
     assert lead.compliance_status == Lead.Status.BLOCKED
 
 
+def test_what_stands_now_and_was_not_shown_is_told_and_then_may_be_overruled(
+    rita: Client, strict: Door
+) -> None:
+    lead = held(strict, state="TX", zip=...)
+    strict.source.allowed_states = ["CA"]
+    strict.source.save()
+    refused = rita.post(url("desk_release", lead.id), {"reason": "Fine"} | shown(lead))
+    page = refused.content.decode()
+    assert refused.status_code == 409
+    assert "that you had not been shown" in page
+    assert "state-not-allowed" in page
+    codes = re.findall(r'name="shown" value="([\w-]+)"', page)
+    assert codes == ["consent-missing", "state-not-allowed"]
+    assert rita.post(url("desk_release", lead.id), {"reason": "Fine", "shown": codes})
+    lead.refresh_from_db()
+    assert lead.compliance_status == Lead.Status.APPROVED
+
+
+def test_leads_that_the_code_of_before_wrote_get_on_the_desk(strict: Door) -> None:
+    waits, done = held(strict, 1), held(strict, 2)
+    done.release(None, "", "Checked")
+    Lead.objects.filter(id=waits.id).update(desk_tab=None)
+    Lead.objects.filter(id=done.id).update(desk_tab=DeskTab.REVIEW)
+    enqueue("put-on-desk")
+    Loop().run(is_once=True)
+    assert tab_of(waits) == DeskTab.REVIEW
+    assert tab_of(done) is None
+
+
 def test_against_a_registry_the_written_consent_is_asked_for(rita: Client, strict: Door) -> None:
     suppress("512-555-0100", kind=Suppression.Kind.DNC_REGISTRY)
     lead = held(strict)
@@ -274,7 +311,7 @@ def test_against_a_registry_the_written_consent_is_asked_for(rita: Client, stric
     assert "What proves the person’s written consent" in page
     refused = rita.post(url("desk_release", lead.id), {"reason": "Fine"})
     assert "written consent helps" in refused.content.decode()
-    form = {"reason": "Fine", "written_consent": "Signed form 12"}
+    form = {"reason": "Fine", "written_consent": "Signed form 12"} | shown(lead)
     assert rita.post(url("desk_release", lead.id), form).status_code == 302
     assert Review.objects.get().written_consent == "Signed form 12"
 
@@ -315,7 +352,8 @@ def test_a_claim_ends_by_itself_and_can_be_taken_over(rita: Client, strict: Door
     assert where(otto.post(url("desk_take_over", lead.id))) == url("desk_lead", lead.id)
     assert rita.post(url("desk_release", lead.id), {"reason": "Mine"}).status_code == 409
     with time_machine.travel(timezone.now() + CLAIM_LASTS + timedelta(seconds=1)):
-        assert rita.post(url("desk_release", lead.id), {"reason": "Mine"}).status_code == 302
+        form = {"reason": "Mine"} | shown(lead)
+        assert rita.post(url("desk_release", lead.id), form).status_code == 302
     lead.refresh_from_db()
     assert lead.compliance_status == Lead.Status.APPROVED
 

@@ -16,7 +16,9 @@ import psycopg
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.test import Client
+from django.urls import reverse
 
 from intake import store, trouble
 from intake.models import Replay
@@ -31,6 +33,8 @@ from sources import locks
 from sources.models import Source
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_business, make_source, suppress
+from tests.test_admin import signed_in
+from tests.test_desk import held
 from tests.test_replay import map_cell, refused_post
 
 THREADS, ROUNDS = 16, 20
@@ -387,3 +391,66 @@ def test_leads_that_share_phones_and_emails_crosswise_do_not_wait_for_each_other
         ]
         statuses(at_once(posts))
     assert not conflicts
+
+
+# --- the review desk ------------------------------------------------------------------------------
+
+
+def reviewers(count: int) -> list[Client]:
+    """Return the clients of people who may review; what they meet is answered, not raised."""
+    clients = [signed_in(is_superuser=True) for _ in range(count)]
+    for one in clients:
+        one.raise_request_exception = False
+    return clients
+
+
+def test_reviewers_at_one_lead_decide_it_once_and_nobody_meets_an_error(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = False
+    door = Door(make_source(is_trusted_form_required=True))
+    clients = reviewers(8)
+    for number in range(ROUNDS):
+        lead = held(door, number)
+
+        def decide(client: Client, number: int, lead: Lead = lead) -> int:
+            page = reverse("admin:desk_lead", args=[lead.id])
+            verb = ("release", "reject", "take-over", "")[number % 4]
+            form = {"reason": "Mine", "shown": ["consent-missing"]}
+            answer = client.post(f"{page}{verb}/", form) if verb else client.get(page)
+            return int(answer.status_code)
+
+        found = at_once([partial(decide, one, place) for place, one in enumerate(clients)])
+        assert set(found) <= {200, 302, 409}, found
+        decided = Review.objects.filter(lead=lead, decision__in=["release", "reject"])
+        assert decided.count() <= 1
+
+
+def test_a_lock_that_is_not_had_in_time_is_told_and_keeps_what_was_typed(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = False
+    lead = held(Door(make_source(is_trusted_form_required=True)), 1)
+    (client,) = reviewers(1)
+    has_it, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():  # as an import, or a colleague, that is at this person
+            locks.lock(locks.subjects(phone=lead.phone))
+            has_it.set()
+            is_over.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    has_it.wait()
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 500")
+    url = reverse("admin:desk_reject", args=[lead.id])
+    response = client.post(url, {"reason": "A long reason"})
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
+    is_over.set()
+    thread.join()
+    assert response.status_code == 503
+    page = response.content.decode()
+    assert "A long reason" in page
+    assert "Somebody else is at this person just now" in page
+    lead.refresh_from_db()
+    assert lead.compliance_status == Lead.Status.BLOCKED

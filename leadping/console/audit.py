@@ -13,14 +13,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from axes.models import AccessFailureLog, AccessLog
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import ADDITION, LogEntry
 from django.contrib.auth import get_user_model
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from intake.models import Replay
+from intake.models import Post, Replay
 from leadping.console.pages import View, needs, page
 from leads.filters import midnight
 from leads.models import Disclosure, Review, Suppression, SuppressionImport
@@ -153,7 +153,18 @@ class Kind:
 
 
 # What has a record of its own, and so is not told again from Django's log.
-HAVE_THEIR_OWN: tuple[type[Model], ...] = (Source, SourceRule, SourceKey, Suppression)
+HAVE_THEIR_OWN: tuple[type[Model], ...] = (Source, SourceRule, SourceKey, Suppression, Post)
+# What is logged of a suppression that was there already, which leaves no row of its history.
+AGAIN = "was there already"
+
+
+def of_sources() -> QuerySet[Any]:
+    """Return the history of sources, less the new versions that changes of a mode have made."""
+    of_mode = SourceRule.history.filter(
+        source_id=OuterRef("id"), history_date=OuterRef("history_date")
+    )
+    found: QuerySet[Any] = Source.history.filter(~Exists(of_mode))
+    return found
 
 
 def log() -> QuerySet[Any]:
@@ -162,7 +173,10 @@ def log() -> QuerySet[Any]:
     rows = LogEntry.objects.all()
     for app, model in named:
         rows = rows.exclude(content_type__app_label=app, content_type__model=model)
-    return rows
+    of_entries = {"content_type__app_label": "leads", "content_type__model": "suppression"}
+    again = LogEntry.objects.filter(**of_entries, change_message__contains=AGAIN)
+    imports = Q(content_type__app_label="leads", content_type__model="suppressionimport")
+    return rows.exclude(imports, action_flag=ADDITION) | again
 
 
 KINDS = {
@@ -193,7 +207,7 @@ KINDS = {
     ),
     "sources": Kind(
         "Sources",
-        Source.history.all,
+        of_sources,
         "history_date",
         "history_user",
         histories("source_history", "source", "id"),
@@ -253,8 +267,12 @@ def audit(request: HttpRequest) -> HttpResponseBase:
     query = request.GET
     kind = query.get("kind", "")
     chosen = [kind] if kind in KINDS else [one for one in KINDS if one not in NOT_BY_DEFAULT]
-    users = get_user_model().objects.filter(is_staff=True).order_by("username")
-    by = users.filter(pk=query["by"]).first() if query.get("by", "").isdecimal() else None
+    users = get_user_model().objects.order_by("username")  # those who have left among them
+    wanted = query.get("by", "")
+    is_number = wanted.isascii() and wanted.isdecimal() and len(wanted) < 10
+    by = users.filter(pk=int(wanted)).first() if is_number else None
+    if wanted and by is None:
+        chosen = []  # what nobody did
     since, until = day_of(query.get("from")), day_of(query.get("to"))
     end = midnight(until + timedelta(days=1)) - timedelta(microseconds=1) if until else None
     cursor, skip = cursor_of(query.get("before", ""))
@@ -299,7 +317,7 @@ def cursor_of(text: str) -> tuple[datetime | None, int]:
         skip = int(shown)
     except ValueError:
         return None, 0
-    if moment.tzinfo is None or not 0 <= skip <= 10_000 or not day_of(str(moment.date())):
+    if moment.tzinfo is None or not 0 <= skip <= 1_000_000 or not day_of(str(moment.date())):
         return None, 0
     return moment, skip
 

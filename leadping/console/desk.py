@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from intake.models import Post
+from intake.trouble import despite_conflicts, is_time_up
 from leadping.console.pages import View, needs, page
 from leads import masks, reveals
 from leads.models import Claim, Disclosure, Lead, Suppression
@@ -69,7 +70,9 @@ SETTINGS = {
 
 def waiting_on(tab: str) -> QuerySet[Lead]:
     """Return the leads that wait on a tab, the oldest first."""
-    return Lead.objects.filter(desk_tab=tab, erased_at=None).order_by("received_at", "id")
+    # By the status too: processes with the code of before a migration set no tab.
+    rows = Lead.objects.filter(desk_tab=tab, compliance_status=Lead.Status.BLOCKED, erased_at=None)
+    return rows.order_by("received_at", "id")
 
 
 def free_for(by: Any, tab: str, at: datetime) -> QuerySet[Lead]:
@@ -158,9 +161,17 @@ def lead_of(pk: UUID) -> Lead:
 
 
 def shown(
-    request: HttpRequest, lead: Lead, trouble: str = "", status: int = 200, **filled: Any
+    request: HttpRequest,
+    lead: Lead,
+    trouble: str = "",
+    status: int = 200,
+    filled: Mapping[str, Any] | None = None,
+    more_codes: Iterable[str] = (),
 ) -> HttpResponseBase:
-    """Return the page of a lead; `trouble` is why a decision was not taken, `filled` its form."""
+    """Return the page of a lead; `trouble` is why a decision was not taken, `filled` its form.
+
+    `more_codes`: of what stands now, as the trouble tells, besides the findings on the page.
+    """
     now = timezone.now()
     user: Any = request.user
     is_open = lead.compliance_status == Lead.Status.BLOCKED and lead.erased_at is None
@@ -185,7 +196,7 @@ def shown(
         is_open=is_open,
         is_mine=claim is not None and claim.by_id == user.pk,
         claim=claim,
-        position=capped(before(waiting_on(tab), lead)),
+        position=position_of(lead, tab),
         next=next_lead,
         previous=previous,
         reasons=reasons_against(lead, findings, version),
@@ -204,9 +215,16 @@ def shown(
         alike=len(alike(lead, findings)) if is_open and not trouble else 0,
         last=last_decision(user),
         trouble=trouble,
-        filled=filled,
+        filled=filled or {},
+        codes=list(dict.fromkeys([*standing_codes(findings), *more_codes])),
         suggestions=REASONS,
     )
+
+
+def position_of(lead: Lead, tab: str) -> str:
+    """Return which lead of its tab this is, e.g. "3", or "999+"."""
+    count = before(waiting_on(tab), lead)[:COUNTED_AT_MOST].count() + 1
+    return str(count) if count < COUNTED_AT_MOST else f"{COUNTED_AT_MOST - 1}+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +353,8 @@ def release(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     consent = request.POST.get("written_consent", "")
 
     def decide(lead: Lead, note: str, reason: str) -> Review:
-        return lead.release(request.user, note, reason, written_consent=consent)
+        codes = request.POST.getlist("shown")
+        return lead.release(request.user, note, reason, written_consent=consent, shown=codes)
 
     return decided(request, lead_of(pk), decide)
 
@@ -358,19 +377,30 @@ def decided(
     try:
         under_claim(request.user, lead, lambda: decide(lead, note, reason))
     except NotDecided as error:
-        return shown(request, lead_of(lead.pk), str(error), 409, **request.POST.dict())
+        codes = [*request.POST.getlist("shown"), *getattr(error, "codes", ())]
+        filled = request.POST.dict()
+        return shown(request, lead_of(lead.pk), str(error), 409, filled, codes)
+    except DatabaseError as error:
+        if not is_time_up(error):
+            raise
+        told = "Somebody else is at this person just now: nothing was decided. Try again."
+        return shown(request, lead_of(lead.pk), told, 503, request.POST.dict())
     return redirect(next_after(request.user, tab, lead))
 
 
 def under_claim(by: Any, lead: Lead, decide: Callable[[], Review]) -> Review:
     """Decide with the lead claimed, and give it back; raises a NotDecided."""
-    with transaction.atomic():
-        claim = Claim.objects.take(lead.id, by, timezone.now())
-        if claim.by_id != by.pk:
-            raise ClaimedByAnother(f"It is {claim.by}, until {claim.until:%H:%M:%S} UTC.")
-        review = decide()
-        claim.delete()
-    return review
+
+    def attempt() -> Review:
+        with transaction.atomic():
+            claim = Claim.objects.take(lead.id, by, timezone.now())
+            if claim.by_id != by.pk:
+                raise ClaimedByAnother(f"It is {claim.by}, until {claim.until:%H:%M:%S} UTC.")
+            review = decide()
+            claim.delete()
+        return review
+
+    return despite_conflicts(attempt)
 
 
 def next_after(by: Any, tab: str, lead: Lead) -> str:
@@ -480,8 +510,12 @@ def together(request: HttpRequest, wanted: list[UUID]) -> str:
         return f"Type the number of leads to confirm: {len(wanted)}."
     done, refused = 0, ""
     for one in Lead.objects.filter(id__in=wanted).select_related("source").order_by("received_at"):
-        act = one.release if post["decision"] == "release" else one.reject
-        decide = partial(act, request.user, post.get("note", ""), post.get("reason", ""))
+        note, reason = post.get("note", ""), post.get("reason", "")
+        if post["decision"] == "release":
+            codes = post.getlist("shown")
+            decide = partial(one.release, request.user, note, reason, shown=codes)
+        else:
+            decide = partial(one.reject, request.user, note, reason)
         try:
             under_claim(request.user, one, decide)
             done += 1

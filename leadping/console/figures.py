@@ -78,11 +78,12 @@ def figures(now: datetime) -> Figures:
         for number in range(DAYS + 1)
     ]
     found = Figures(days)
-    # The day of a week ago in two: until this time of the day, and after.
-    cuts = sorted({*starts[:-1], now - WEEK})
+    # The day of a week ago in two: until this time by the clock, and after.
+    then = timezone.localtime(now) - WEEK
+    cuts = sorted({*starts[:-1], then})
     leads = Lead.objects.filter(is_test=False, received_at__gte=starts[0], received_at__lt=now)
     for cut, source, status, count in counted(leads, cuts, "source", "compliance_status"):
-        take(found, cuts[cut], str(status).lower(), count, now)
+        take(found, cuts[cut], str(status).lower(), count, then)
         age = (today - timezone.localdate(cuts[cut])).days
         if age:
             pair = found.by_source.setdefault(source, (Counter(), Counter()))
@@ -92,7 +93,7 @@ def figures(now: datetime) -> Figures:
     )
     for cut, outcome, count in counted(posts, cuts, "outcome"):
         is_repeat = outcome == "repeated"
-        take(found, cuts[cut], "repeated" if is_repeat else "refused", count, now)
+        take(found, cuts[cut], "repeated" if is_repeat else "refused", count, then)
     return found
 
 
@@ -105,11 +106,11 @@ def counted(rows: QuerySet[Any], cuts: list[datetime], *names: str) -> Iterable[
     return found
 
 
-def take(found: Figures, since: datetime, outcome: str, count: int, now: datetime) -> None:
-    """Count rows of a span that begins then."""
+def take(found: Figures, since: datetime, outcome: str, count: int, then: datetime) -> None:
+    """Count rows of a span that begins `since`; `then`: a week ago, by the clock."""
     on = timezone.localdate(since)
     found.days[(on - found.days[0].on).days].outcomes[outcome] += count
-    if on == found.today.on - WEEK and since < now - WEEK:
+    if on == found.today.on - WEEK and since < then:
         found.then[outcome] += count
 
 

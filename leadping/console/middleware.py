@@ -2,9 +2,15 @@
 
 from collections.abc import Callable
 
+import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 from django.utils import timezone
+
+from intake.trouble import is_unavailable
+
+log = structlog.get_logger()
 
 # Nothing but files of our own, no script or style in the page, no eval; no frame, no base.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -38,3 +44,12 @@ class ConsolePages:
         # A lead's page must not tell the site of a certificate where it was linked from.
         response.headers["Referrer-Policy"] = "same-origin"
         return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Answer `503` when the database is away or too slow; other errors are Django's to tell."""
+        if not request.path.startswith("/admin/") or not is_unavailable(error):
+            return None
+        log.error("console.database_unavailable", exc_info=True)
+        return HttpResponse(
+            render_to_string("console/unavailable.html"), status=503, headers={"Retry-After": "5"}
+        )

@@ -72,7 +72,8 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
 
 def waiting() -> str:
     """Return how many leads wait in the queue of the desk, "" if none."""
-    rows = Lead.objects.filter(desk_tab=DeskTab.REVIEW, erased_at=None)
+    is_waiting = {"desk_tab": DeskTab.REVIEW, "compliance_status": Lead.Status.BLOCKED}
+    rows = Lead.objects.filter(**is_waiting, erased_at=None)
     # In order, so that it is counted in the index however much waits.
     count = rows.order_by("received_at", "id")[:COUNTED_AT_MOST].count()
     if count == COUNTED_AT_MOST:

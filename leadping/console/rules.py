@@ -11,6 +11,7 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from leadping.console.changes import worded
 from leads import geography
 from leads.rehearsal import Became, Rehearsal
 from leads.rulebook import TOLD
@@ -23,7 +24,12 @@ SIGNED_FOR_S = 3600
 
 
 class ListField(forms.CharField):
-    """A list of texts, separated by commas or lines."""
+    """A list of texts, separated by commas or lines; sent back as it was shown, it stays as it is.
+
+    What a command has set may hold what cannot be typed so, e.g. a text with a comma.
+    """
+
+    kept: list[str] = []
 
     def __init__(self, **options: Any) -> None:
         widget = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
@@ -32,29 +38,37 @@ class ListField(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
 
-    def clean(self, value: Any) -> Any:
+    def clean(self, value: Any) -> list[str]:
+        shown = str(self.prepare_value(self.kept))
+        if shown.split() == (value or "").split():
+            return self.kept
         text = super().clean(value)
         found = [one.strip() for one in text.replace("\n", ",").split(",")]
         listed = list(dict.fromkeys(filter(None, found)))
         check_list_of_texts(listed)
+        return self.checked(listed)
+
+    def checked(self, listed: list[str]) -> list[str]:
+        """Return what was listed, as it is kept; raises ValidationError."""
         return listed
 
 
 class StatesField(ListField):
     """A list of states, by code or name."""
 
-    def clean(self, value: Any) -> Any:
+    def checked(self, listed: list[str]) -> list[str]:
         codes = []
-        for one in super().clean(value):
-            code = geography.state_code(one)
+        for one in listed:
+            code = geography.state_code(one) or (one if one in self.kept else "")
             if not code:
                 raise ValidationError(f'"{one}" is no state: give USPS codes, e.g. TX, CA.')
             codes.append(code)
         return list(dict.fromkeys(codes))
 
 
+LISTS = ("allowed_states", "allowed_products", "allowed_verticals")
 JUDGED_BY = (
-    *("allowed_states", "allowed_products", "allowed_verticals", "is_trusted_form_required"),
+    *(*LISTS, "is_trusted_form_required"),
     *("duplicate_window_days", "duplicate_scope", "daily_cap", "monthly_cap", "time_zone"),
 )
 
@@ -94,12 +108,18 @@ class RulesForm(forms.Form):
     time_zone = forms.CharField(
         label="Time zone of its days", max_length=64, validators=[check_time_zone]
     )
+    # Of the source, when the form was shown: an old one must not undo what others have saved.
+    version = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, source: Source, data: Any = None) -> None:
         initial = {name: getattr(source, name) for name in JUDGED_BY}
         initial |= {f"mode-{rule}": mode.value for rule, mode in source.modes.items()}
+        initial["version"] = str(source.version)
         super().__init__(data, initial=initial)
         self.source = source
+        for name in LISTS:
+            field: Any = self.fields[name]
+            field.kept = getattr(source, name)
         for rule in Rule:
             self.fields[f"mode-{rule}"] = forms.ChoiceField(
                 label=rule.label,
@@ -120,6 +140,22 @@ class RulesForm(forms.Form):
                 "blocks": TOLD[rule].blocks.replace("`", ""),
                 "default": DEFAULT_MODES[rule].value,
             }
+
+    @property
+    def is_old(self) -> bool:
+        """Say whether somebody has changed the source since the form was shown."""
+        return bool(self.cleaned_data["version"] != str(self.source.version))
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """Return what would be another, in words: label, what it is, what it would be."""
+        settings, modes = self.changed()
+        told = [
+            (str(self.fields[name].label), worded(getattr(self.source, name)), worded(value))
+            for name, value in settings.items()
+        ]
+        return told + [
+            (rule.label, self.source.modes[rule].value, mode.value) for rule, mode in modes.items()
+        ]
 
     def changed(self) -> tuple[dict[str, Any], dict[Rule, Mode]]:
         """Return the settings and the modes that would be others than they are."""

@@ -293,6 +293,10 @@ class SourceAdmin(admin.ModelAdmin):
         form = RulesForm(source, request.POST)
         if not form.is_valid():
             return self.rules_page(request, source, form, may_change, status=400)
+        if form.is_old:
+            told = "Somebody has changed this source since you opened it: here it is as it is now."
+            messages.warning(request, told)
+            return self.rules_page(request, source, RulesForm(source), may_change, status=409)
         settings, modes = form.changed()
         if not settings and not modes:
             told = "Nothing by which leads are judged would change."
@@ -320,6 +324,7 @@ class SourceAdmin(admin.ModelAdmin):
             form,
             may_change,
             rehearsal=told_of(done),
+            differences=form.told(),
             signature=signing.dumps(signature),
             has_come_anew="save" in request.POST,
         )

@@ -37,13 +37,15 @@ for (const chip of chips) {
   });
 }
 
-// Enter in the reason carries out what was chosen; without a choice it asks for one.
+// Enter in a line of the form carries out what was chosen; without a choice it does nothing.
 if (reason && decide) {
+  decide.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target.tagName !== "INPUT" || event.isComposing) return;
+    event.preventDefault();
+    if (chosen && !event.repeat) decide.requestSubmit(button(chosen));
+  });
   reason.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") {
-      event.preventDefault();
-      if (chosen) decide.requestSubmit(button(chosen));
-    } else if (/^[1-9]$/.test(event.key) && chosen && !reason.value) {
+    if (/^[1-9]$/.test(event.key) && chosen && !reason.value) {
       const shown = chips.filter((chip) => !chip.hidden);
       const chip = shown[Number(event.key) - 1];
       if (chip) {
@@ -54,13 +56,25 @@ if (reason && decide) {
   });
 }
 
+// Once is enough: a second click or key while the answer is on its way is not sent.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let isSent = false;
+  form.addEventListener("submit", (event) => {
+    if (isSent) event.preventDefault();
+    isSent = true;
+  });
+}
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // back from the history: as it stands now
+});
+
 for (const one of document.querySelectorAll("[data-open]")) {
   one.hidden = !keys;
   one.addEventListener("click", () => keys.showModal());
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (event.key === "Escape" && isTyping(document.activeElement)) {
     document.activeElement.blur();
     return;
