@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import orjson
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
@@ -27,8 +28,9 @@ from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
 from leads.filters import ChoiceFilter, PeriodFilter
-from leads.models import Disclosure
+from leads.models import Disclosure, Suppression
 from leads.reviews import REVEAL_LASTS, NotDecided, reason_of
+from leads.serializers import intake_answer
 from sources import looks
 from sources.models import SourceKey
 
@@ -231,7 +233,7 @@ class PostAdmin(RecordAdmin):
             ],
             "body": exact(bytes(post.body)) if is_revealed else "",
             "members": members_of(post),
-            "answer": json.dumps(post.answer, indent=2, ensure_ascii=False) if post.answer else "",
+            "answer": answer_of(post, is_revealed=is_revealed),
             "address": (post.address or "") if is_revealed else masks.address(post.address),
             "on_record": Replay.objects.filter(post_id=post.id).select_related("by").first(),
             "may_replay": post.lead_id is None and self.has_replay_permission(request),
@@ -329,6 +331,23 @@ def tried(pk: UUID, run: Any) -> dict[str, Any]:
     except NotReplayed as error:
         row["trouble"] = str(error)
     return row
+
+
+def answer_of(post: Post, *, is_revealed: bool) -> str:
+    """Return what was answered, as text: a problem as it was, of a lead what is answered now.
+
+    "" for a lead whose person is not revealed: the answer names them. Problems echo no value.
+    """
+    if post.answer:
+        return json.dumps(post.answer, indent=2, ensure_ascii=False)
+    if post.lead is None or not is_revealed:
+        return ""
+    entries = Suppression.objects.active().in_force_for(post.lead.business_id)
+    named = entries.matching(post.lead.phone, post.lead.email_key).exclude(list_name__gt="")
+    texts = named.filter(channel__in=("sms", "all")).order_by("suppressed_at")
+    since = texts.values_list("suppressed_at", flat=True).first()
+    body = intake_answer(post.lead, post.lead.source, opted_out_at=since)
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
 
 
 def exact(body: bytes) -> str:
