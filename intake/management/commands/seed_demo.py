@@ -18,6 +18,7 @@ from intake.problems import Problem
 from intake.receive import Arrival, keep_refused, take
 from leads.lookback import suppress
 from leads.models import Suppression, to_millisecond
+from sources.ids import uuid7
 from sources.management.lookup import ClearCommand
 from sources.models import Business, Source, Tag, Vendor
 from sources.rules import Mode, Rule
@@ -226,6 +227,7 @@ def post(credential: Credential, made: Made, took_us: int) -> str:
     if made.is_broken:
         raw = raw[:-20]
     arrival = Arrival(
+        id=uuid7(int(made.at.timestamp() * 1000)),  # by which the list of posts finds its time
         received_at=to_millisecond(made.at),
         request_id=f"demo-{made.body['externalId']}",
         method="POST",
