@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -38,6 +39,8 @@ REPLAYED_AT_ONCE = 50
 # Headers that say nothing of a person.
 PLAIN_HEADERS = {"content-type", "content-length", "content-encoding", "accept", "host"}
 A_MINUTE = timedelta(minutes=1)
+# What names of fields look like; source: contract §3, `Leadping-Ignored-Fields`.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
 
 
 # --- filters --------------------------------------------------------------------------------------
@@ -233,6 +236,12 @@ class PostAdmin(RecordAdmin):
             ],
             "body": exact(bytes(post.body)) if is_revealed else "",
             "members": members_of(post),
+            "notes": [
+                (what, [one if NAME.fullmatch(str(one)) else masks.HIDDEN for one in names])
+                if isinstance(names, list)
+                else (what, names)
+                for what, names in post.notes.items()
+            ],
             "answer": answer_of(post, is_revealed=is_revealed),
             "address": (post.address or "") if is_revealed else masks.address(post.address),
             "on_record": Replay.objects.filter(post_id=post.id).select_related("by").first(),
@@ -356,7 +365,15 @@ def exact(body: bytes) -> str:
 
 
 def members_of(post: Post) -> list[str]:
-    """Return the names of what was sent, in order, without the values; [] if it cannot be read."""
+    """Return the names of what was sent, in order, without the values; [] if it cannot be read.
+
+    What does not look like a name may be a value that stands where a name should.
+    """
+    return [one if NAME.fullmatch(one) else masks.HIDDEN for one in names_sent(post)]
+
+
+def names_sent(post: Post) -> list[str]:
+    """Return all names of what was sent, whatever they look like."""
     body = bytes(post.body)
     kind = post.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     is_form = post.method == "GET" or (kind == FORM_TYPE and not body.lstrip().startswith(b"{"))
@@ -432,4 +449,4 @@ class RefusalCountAdmin(RecordAdmin):
 
     @admin.display(description="address")
     def address_(self, one: RefusalCount) -> str:
-        return masks.address(one.address) or "-"
+        return one.address or "-"

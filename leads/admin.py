@@ -62,6 +62,23 @@ class RecordAdmin(admin.ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
 
+    # Look-ups that links lead by, besides those of the filters.
+    linked_by: tuple[str, ...] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow in a URL what the filters of the list send, nothing by which to guess the hidden.
+
+        Django allows any look-up of a model's own fields, e.g. `?phone__startswith=`.
+        """
+        field, _, rest = lookup.partition("__")
+        for one in self.list_filter:
+            if isinstance(one, type):  # a filter of ours, which checks what it gets
+                if lookup in getattr(one, "names", [getattr(one, "parameter_name", None)]):
+                    return True
+            elif field == (one[0] if isinstance(one, tuple) else one):
+                return rest in ("exact", "id__exact", "isempty", "isnull")
+        return lookup in self.linked_by
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -357,6 +374,7 @@ class LookBackAdmin(RecordAdmin):
     list_display = ["act_by", "lead", "suppression", "at", "settled_at", "settled_by"]
     sortable_by = ()
     list_filter = [StateOfLookBack]
+    linked_by = ("suppression__id__exact",)
     list_select_related = ["lead__source", "suppression__business", "settled_by"]
     search_fields = ["=id", "=lead__id"]
     form = SettleForm

@@ -53,6 +53,7 @@ class PeriodFilter(admin.ListFilter):
 
     title = "received"
     template = "admin/period_filter.html"
+    names = ("from", "to")
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any

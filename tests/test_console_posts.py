@@ -258,3 +258,40 @@ def test_an_analyst_sees_no_post(door: Door) -> None:
         assert client.get(url).status_code == 403
     for url in (REPLAY, reverse("admin:intake_post_reveal", args=[post.id])):
         assert client.post(url, {"reason": "x", "post": [str(post.id)]}).status_code == 403
+
+
+def test_what_stands_where_a_name_should_is_hidden(sam: Client, door: Door) -> None:
+    door.post(b"zeb@example.com", content_type="application/x-www-form-urlencoded")
+    door.post({"zeb@example.com": 1, "+15125550137": 2, "cell": 3})
+    for post in Post.objects.order_by("id"):
+        page = sam.get(page_of(post)).content.decode()
+        assert "zeb@example.com" not in page
+        assert "15125550137" not in page
+    assert "<bdi>cell</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("address__startswith=127", "body__contains=Zeb", "headers__icontains=x"),
+        *("lead__phone__startswith=%2B1512", "key__digest__startswith=a", "status__gte=1"),
+    ],
+)
+def test_nothing_hidden_is_guessed_by_the_url(sam: Client, door: Door, query: str) -> None:
+    door.send()
+    assert sam.get(f"{LIST}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        *(("lead", "phone__startswith=%2B1512"), ("lead", "last_name=Zeb"), ("lead", "email=a")),
+        *(("lead", "birth_date__year=1984"), ("lead", "ip_address__contains=1")),
+        *(("suppression", "phone__startswith=%2B1"), ("suppression", "email_key=a")),
+        *(("lookback", "lead__phone=1"), ("review", "lead__email__contains=a")),
+    ],
+)
+def test_no_person_is_guessed_by_the_url(door: Door, model: str, query: str) -> None:
+    door.send()
+    client = signed_in(is_superuser=True)
+    assert client.get(f"/admin/leads/{model}/?{query}").status_code == 400
