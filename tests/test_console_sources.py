@@ -464,6 +464,13 @@ def test_who_may_only_view_sources_changes_nothing(door: Door) -> None:
     assert Lead.objects.count() == 0
 
 
+def test_the_digest_of_a_key_is_not_guessed_by_the_url(door: Door) -> None:
+    client = signed_in("view_sourcekey")
+    assert client.get("/admin/sources/sourcekey/?digest__startswith=a").status_code == 400
+    by_source = f"/admin/sources/sourcekey/?source__id__exact={door.source.pk}"
+    assert client.get(by_source).context["cl"].result_count == 1
+
+
 def test_an_analyst_reaches_nothing_of_sources(source: Source) -> None:
     client = reviewer("ann", "Analyst")
     names = ("overview", "rules", "approve", "issue_key", "history")
