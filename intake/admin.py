@@ -40,7 +40,7 @@ REPLAYED_AT_ONCE = 50
 PLAIN_HEADERS = {"content-type", "content-length", "content-encoding", "accept", "host"}
 A_MINUTE = timedelta(minutes=1)
 # What names of fields look like; source: contract §3, `Leadping-Ignored-Fields`.
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
+NAME = re.compile(r"(?!.*\d{7})[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
 
 
 # --- filters --------------------------------------------------------------------------------------
@@ -88,6 +88,8 @@ class KeyFilter(ChoiceFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         source = request.GET.get("source__id__exact", "")
+        if not request.user.has_perm("sources.view_sourcekey"):
+            return []
         try:
             keys = SourceKey.objects.filter(source=UUID(source))
         except ValueError:
@@ -221,7 +223,7 @@ class PostAdmin(RecordAdmin):
             how = Disclosure.How.PAGE
             by = request.user.pk
             Disclosure(lead_id=post.lead_id, post_id=post.id, at=now, by_id=by, how=how).save()
-        is_revealed = reveals.is_revealed(request.user, now, post_id=post.id)
+        is_revealed = reveals.is_revealed(request.user, now, lead=post.lead, post_id=post.id)
         context = {
             **self.admin_site.each_context(request),
             "title": "Post",
@@ -237,10 +239,8 @@ class PostAdmin(RecordAdmin):
             "body": exact(bytes(post.body)) if is_revealed else "",
             "members": members_of(post),
             "notes": [
-                (what, [one if NAME.fullmatch(str(one)) else masks.HIDDEN for one in names])
-                if isinstance(names, list)
-                else (what, names)
-                for what, names in post.notes.items()
+                (what, [one if NAME.fullmatch(one) else masks.HIDDEN for one in listed])
+                for what, listed in post.notes.items()
             ],
             "answer": answer_of(post, is_revealed=is_revealed),
             "address": (post.address or "") if is_revealed else masks.address(post.address),
@@ -379,6 +379,8 @@ def names_sent(post: Post) -> list[str]:
     is_form = post.method == "GET" or (kind == FORM_TYPE and not body.lstrip().startswith(b"{"))
     if is_form:
         text = body.decode("utf-8", "replace")
+        if "=" not in text:
+            return []  # no form: all of it would be one name
         try:
             return list(
                 dict.fromkeys(name for name, _ in parse_qsl(text, True, max_num_fields=500))

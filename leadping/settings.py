@@ -185,6 +185,8 @@ SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 # On: the console opens only to who has signed in with a second factor, or sets one up first.
 STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", default=False)
 OTP_TOTP_ISSUER = "leadping"  # under which an authenticator app lists the code

@@ -39,6 +39,7 @@ from leads.models import (
 )
 from leads.reviews import REVEAL_LASTS, AlreadySettled, NotDecided, UnfitText, text_of
 from sources import looks
+from sources.admin import ListAdmin
 from sources.models import Source
 from sources.rules import Mode, Rule
 
@@ -56,11 +57,12 @@ class CappedPaginator(Paginator):
         return int(rows[:COUNTED_AT_MOST].count())
 
 
-class RecordAdmin(admin.ModelAdmin):
+class RecordAdmin(ListAdmin):
     """What happened, for reading: nobody adds, changes or deletes it."""
 
     paginator = CappedPaginator
     show_full_result_count = False
+    sortable_by = ()
 
     # Look-ups that links lead by, besides those of the filters.
     linked_by: tuple[str, ...] = ()
@@ -240,7 +242,7 @@ class LeadAdmin(RecordAdmin):
 
     @admin.display(description="state")
     def state_(self, lead: Lead) -> str:
-        return looks.marked(lead.state)
+        return looks.marked(masks.state(lead.state))
 
     @admin.display(description="price")
     def price_(self, lead: Lead) -> str:
@@ -248,7 +250,7 @@ class LeadAdmin(RecordAdmin):
 
     @admin.display(description="product")
     def product_(self, lead: Lead) -> str:
-        return looks.marked(lead.product)
+        return looks.marked(masks.reference(lead.product))
 
 
 class StateOfSuppression(admin.SimpleListFilter):
@@ -530,7 +532,7 @@ class SuppressionImportAdmin(RecordAdmin):
     @method_decorator(require_POST)
     def bad_rows(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
         """Return a page with the first rows that were not taken, as they came."""
-        one = self.allowed(request, pk)
+        one = self.allowed(request, pk, "leads.reveal_lead")
         self.log_change(request, one, "Was shown the bad rows.")  # they name people
         context = {
             **self.admin_site.each_context(request),
@@ -540,9 +542,10 @@ class SuppressionImportAdmin(RecordAdmin):
         }
         return render(request, "admin/leads/suppressionimport/bad_rows.html", context)
 
+    @method_decorator(require_POST)
     def bad_rows_csv(self, request: HttpRequest, pk: Any) -> HttpResponseBase:
         """Return the rows that were not taken, each with why, as a file."""
-        one = self.allowed(request, pk)
+        one = self.allowed(request, pk, "leads.reveal_lead")
         self.log_change(request, one, "Took the bad rows.")  # they name people
         return StreamingHttpResponse(
             importing.bad_rows_as_csv(one),
@@ -550,9 +553,12 @@ class SuppressionImportAdmin(RecordAdmin):
             headers={"Content-Disposition": f'attachment; filename="bad-rows-{pk}.csv"'},
         )
 
-    def allowed(self, request: HttpRequest, pk: Any) -> SuppressionImport:
-        """Return an import, for whoever may import lists; raises PermissionDenied or Http404."""
-        if not self.has_add_permission(request):
+    def allowed(self, request: HttpRequest, pk: Any, *permissions: str) -> SuppressionImport:
+        """Return an import, for whoever may import lists, and has these permissions too.
+
+        Raises PermissionDenied or Http404.
+        """
+        if not self.has_add_permission(request) or not request.user.has_perms(permissions):
             raise PermissionDenied
         return get_object_or_404(SuppressionImport, pk=pk)
 

@@ -5,13 +5,20 @@ Source: contract §9; issue "masked by default": `+1512•••••37`, `a•
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from leads import geography, normalize
 from leads.models import Lead
 
 HIDDEN = "•••"
+LONG_NUMBER = 11  # in E.164, with its plus: of shorter ones two digits tell too much
+SHORTEST_SHOWN = 3
+COMMON_ENDINGS = {"com", "net", "org", "edu", "gov", "us", "io", "co", "info", "biz", "mil", "ca"}
+# Ten or eleven digits by themselves, as a US phone has them.
+REACHES = re.compile(r"(?<!\d)1?[2-9]\d{2}[-. )]*[2-9]\d{2}[-. ]*\d{4}(?!\d)")
 
 
 def phone(number: str) -> str:
@@ -19,7 +26,7 @@ def phone(number: str) -> str:
     if not number:
         return ""
     shown = 5 if number.startswith("+1") else 3
-    if len(number) < shown + 4:
+    if len(number) < LONG_NUMBER:
         return number[:2] + HIDDEN
     return number[:shown] + "•" * (len(number) - shown - 2) + number[-2:]
 
@@ -29,14 +36,34 @@ def email(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         return HIDDEN if address else ""
-    name, dot, top = domain.rpartition(".")
-    shown = f"{name[:1]}{HIDDEN}.{top}" if dot else f"{domain[:1]}{HIDDEN}"
-    return f"{local[:1]}{HIDDEN}@{shown}"
+    name, _, top = domain.rpartition(".")
+    ending = f".{top}" if top in COMMON_ENDINGS else ""
+    return f"{first(local)}{HIDDEN}@{first(name)}{HIDDEN}{ending}"
 
 
 def name(text: str) -> str:
     """Return the first letter of a name."""
-    return text[:1] + HIDDEN if text else ""
+    return first(text) + HIDDEN if text else ""
+
+
+def first(text: str) -> str:
+    """Return the first letter of what has three or more."""
+    return text[:1] if len(text) >= SHORTEST_SHOWN else ""
+
+
+def state(text: str) -> str:
+    """Return a USPS code; what a vendor sent instead may be anything."""
+    return text if text in geography.STATES else hidden(text)
+
+
+def phone_type(text: str) -> str:
+    """Return one of our words; what a vendor sent instead may be anything."""
+    return text if text in normalize.PHONE_TYPES.values() else hidden(text)
+
+
+def reference(text: str) -> str:
+    """Return a vendor's own id or word, unless it looks like an e-mail address or a phone."""
+    return HIDDEN if "@" in text or REACHES.search(text) else text
 
 
 def year(born: Any) -> str:
@@ -85,14 +112,14 @@ PERSONAL = (
     ("First name", "first_name", name),
     ("Last name", "last_name", name),
     ("Phone", "phone", phone),
-    ("Phone type", "phone_type", str),
+    ("Phone type", "phone_type", phone_type),
     ("E-mail", "email", email),
     ("Born", "birth_date", year),
     ("Gender", "gender", hidden),
     ("Address", "address_line1", hidden),
     ("Address 2", "address_line2", hidden),
     ("City", "city", hidden),
-    ("State", "state", str),
+    ("State", "state", state),
     ("ZIP", "postal_code", postal_code),
     ("Country", "country", str),
     ("More", "additional_info", hidden),

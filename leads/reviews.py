@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leads.findings import Finding, Overrule
-from leads.normalize import CONTROL
+from leads.normalize import CONTROL, UNSEEN
 from sources.ids import uuid7
 from sources.rules import Mode, Rule
 
@@ -109,7 +109,7 @@ def text_of(raw: str, max_length: int | None = None) -> str:
 def reason_of(raw: str) -> str:
     """Return the reason of a decision, trimmed; raises NoReason, or UnfitText."""
     text = text_of(raw, REASON_MAX_LENGTH)
-    if not text:
+    if not UNSEEN.sub("", text).replace("\u2800", "").strip():
         raise NoReason
     return text
 

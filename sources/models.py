@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -106,11 +107,17 @@ def check_list_of_texts(value: Any) -> None:
         raise ValidationError('Give a list of texts, e.g. ["TX", "CA"].')
 
 
+# What a database cannot keep, or nobody can see in a name: control characters, halves of pairs.
+UNKEEPABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
 def check_field_map(value: Any) -> None:
     """Raise ValidationError unless `value` maps further vendor names onto names of flat fields."""
     if not isinstance(value, dict) or len(value) > 100:
         raise ValidationError('Give up to 100 pairs of names, e.g. {"cell": "phone"}.')
     for sent, field in value.items():
+        if len(sent) > 100 or UNKEEPABLE.search(sent):
+            raise ValidationError("A name has at most 100 characters, none of them for control.")
         if field not in names.FLAT_FIELDS:
             raise ValidationError(f'"{field}" is not the name of a field of a flat post.')
         if not names.fold(sent) or names.fold(sent) in names.FOLDED:

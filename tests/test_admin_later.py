@@ -124,7 +124,7 @@ def form(business: Business | None, **more: Any) -> dict[str, Any]:
 
 def test_a_list_is_imported_and_its_bad_rows_taken_back(db: None) -> None:
     business = make_business()
-    client = signed_in("view_suppressionimport", "add_suppressionimport")
+    client = signed_in("view_suppressionimport", "add_suppressionimport", "reveal_lead")
     assert client.get(reverse(ADD)).status_code == 200
     response = client.post(reverse(ADD), form(business))
     one = SuppressionImport.objects.get()
@@ -141,7 +141,8 @@ def test_a_list_is_imported_and_its_bad_rows_taken_back(db: None) -> None:
     assert "1 of 1 (100%)" in page.content.decode()
     entry = Suppression.objects.get()
     assert (entry.phone, entry.created_by_id) == ("+15125550137", one.created_by_id)
-    bad = client.get(reverse("admin:import_bad_rows", args=[one.id]))
+    assert client.get(reverse("admin:import_bad_rows", args=[one.id])).status_code == 405
+    bad = client.post(reverse("admin:import_bad_rows", args=[one.id]))
     assert bad.headers["Content-Type"].startswith("text/csv")
     assert b"".join(bad.streaming_content).decode().splitlines()[1].startswith("3,")  # type: ignore[attr-defined]
     told = [entry.change_message for entry in LogEntry.objects.order_by("id")]
@@ -204,7 +205,7 @@ def test_who_may_only_view_imports_does_nothing_with_them(db: None) -> None:
     assert client.post(reverse(ADD), form(make_business())).status_code == 403
     for name in ("cancel", "resume"):
         assert client.post(reverse(f"admin:import_{name}", args=[one.id])).status_code == 403
-    assert client.get(reverse("admin:import_bad_rows", args=[one.id])).status_code == 403
+    assert client.post(reverse("admin:import_bad_rows", args=[one.id])).status_code == 403
     one.refresh_from_db()
     assert not one.is_cancel_wanted
     assert SuppressionImport.objects.count() == 1

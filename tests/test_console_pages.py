@@ -180,7 +180,7 @@ NOT_TO_SEE = {
     "app_list": "nothing leads to it: the navigation is ours",
     "import_cancel": "only by POST",
     "import_resume": "only by POST",
-    "import_bad_rows": "is a file",
+    "import_bad_rows": "is a file, by POST",
     "desk": "leads to the first lead of the queue",
     **dict.fromkeys(
         [f"desk_{one}" for one in ("release", "reject", "undo", "take_over", "reveal")],

@@ -70,7 +70,7 @@ jsi18n                          sooooo/sppppp
 auth_user_password_change       s----o/s----o
 import_cancel                   sppppp/s---rr
 import_resume                   sppppp/s---rr
-import_bad_rows                 s---oo/s---oo
+import_bad_rows                 sppppp/s---oo
 app_list                        s4oooo/s4oooo
 desk                            s---rr/sppppp
 desk_tab                        s---rr/sppppp

@@ -176,7 +176,10 @@ def log() -> QuerySet[Any]:
     of_entries = {"content_type__app_label": "leads", "content_type__model": "suppression"}
     again = LogEntry.objects.filter(**of_entries, change_message__contains=AGAIN)
     imports = Q(content_type__app_label="leads", content_type__model="suppressionimport")
-    return rows.exclude(imports, action_flag=ADDITION) | again
+    # The tags of a source have no history of their own.
+    of_source = {"content_type__app_label": "sources", "content_type__model": "source"}
+    tags = LogEntry.objects.filter(**of_source, change_message__contains="efault tags")
+    return rows.exclude(imports, action_flag=ADDITION) | again | tags
 
 
 KINDS = {

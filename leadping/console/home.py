@@ -27,6 +27,8 @@ def home(request: HttpRequest) -> TemplateResponse:
     """Answer `/admin/` for the person who is signed in, with what they may look into."""
     now = timezone.now()
     user: Any = request.user
+    if not user.has_perm("leads.view_lead"):
+        return page(request, "home.html", "Home", zone=timezone.get_current_timezone_name())
     found = figures.figures(now)
     context: dict[str, Any] = {
         "cards": cards(user, found),

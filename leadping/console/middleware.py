@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -37,8 +37,12 @@ class ConsolePages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path.startswith("/admin/"):
             return self.get_response(request)
-        with timezone.override(settings.CONSOLE_TIME_ZONE):
-            response = self.get_response(request)
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            # PostgreSQL takes it for no text, in whichever filter it comes.
+            response: HttpResponseBase = HttpResponseBadRequest("This address holds a NUL.")
+        else:
+            with timezone.override(settings.CONSOLE_TIME_ZONE):
+                response = self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Cache-Control"] = "no-store"
         # A lead's page must not tell the site of a certificate where it was linked from.

@@ -22,6 +22,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from leadping.console import second_factor
+from sources.admin import ListAdmin
 from sources.looks import ago, badge
 
 # Nobody adds or changes these by hand, or but superusers: such permissions open nothing. Nor do
@@ -83,7 +84,7 @@ class AccessFilter(admin.BooleanFieldListFilter):
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(ListAdmin, UserAdmin):
     list_display = ["username", "name", "roles", "signed_in_at", "factor", "access"]
     list_filter = [("is_active", AccessFilter), ("groups", RoleFilter)]
     add_form = AddForm

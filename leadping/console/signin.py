@@ -16,14 +16,15 @@ from axes.models import AccessAttempt
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth import authenticate
 from django.contrib.auth.signals import user_login_failed
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -117,6 +118,32 @@ def is_of_app(plain: str) -> bool:
 def count_failure(request: Any, username: str) -> None:
     """Have a failure that Django knows nothing of counted and recorded as one of sign-in."""
     user_login_failed.send(__name__, credentials={"username": username}, request=request)
+
+
+class PasswordChangeForm(AdminPasswordChangeForm):
+    """A new password; wrong guesses at the old one count as failed sign-ins do."""
+
+    def __init__(self, user: Any, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        old: str = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=old) is None:
+            code = "password_incorrect"
+            raise ValidationError(self.error_messages[code], code=code)
+        return old
+
+
+class PasswordChange(PasswordChangeView):
+    """The page on which somebody changes their own password."""
+
+    form_class = PasswordChangeForm
+    success_url = reverse_lazy("admin:password_change_done")
+    template_name = "registration/password_change_form.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
 
 
 # --- the lock -------------------------------------------------------------------------------------

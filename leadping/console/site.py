@@ -52,6 +52,10 @@ class Console(admin.AdminSite):
             return redirect("admin:second-factor")
         return super().login(request, {"title": "Sign in", **(extra_context or {})})
 
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        context = {**self.each_context(request), **(extra_context or {})}
+        return signin.PasswordChange.as_view(extra_context=context)(request)
+
     def get_urls(self) -> list[Any]:
         ours = [path(route, self.admin_view(view), name=name) for route, view, name in PAGES]
         for route, view, name in (

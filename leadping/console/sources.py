@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -39,6 +39,7 @@ from leads.filters import midnight
 from leads.models import Lead
 from leads.rehearsal import rehearse
 from sources import looks
+from sources.admin import ListAdmin
 from sources.management.commands.create_source import curl_line
 from sources.models import (
     Source,
@@ -62,10 +63,22 @@ EXAMPLE = {
 # --- one source, its pages ------------------------------------------------------------------------
 
 
+class FieldMapField(forms.JSONField):
+    """A field map as JSON; shown again when it is refused, whatever it holds."""
+
+    def prepare_value(self, value: Any) -> Any:
+        text = super().prepare_value(value)
+        try:
+            str(text).encode()
+        except UnicodeEncodeError:  # half of a pair, which no page can hold
+            return json.dumps(value)
+        return text
+
+
 class SettingsForm(forms.ModelForm):
     """What a source is and how it posts; by which rules it is judged stands on another page."""
 
-    field_map = forms.JSONField(
+    field_map = FieldMapField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
         validators=[check_field_map],
@@ -81,7 +94,7 @@ class SettingsForm(forms.ModelForm):
         return self.cleaned_data["field_map"] or {}
 
 
-class SourceAdmin(admin.ModelAdmin):
+class SourceAdmin(ListAdmin):
     """The list of sources, and the pages of each one."""
 
     list_display = ["named", "business", "vendor", "state", "last_lead", "today", "keys_"]
@@ -226,7 +239,10 @@ class SourceAdmin(admin.ModelAdmin):
         ]
 
     def history_view(self, request: HttpRequest, object_id: str, *args: Any) -> HttpResponse:
-        return redirect("admin:source_history", object_id)
+        try:
+            return redirect("admin:source_history", UUID(object_id))
+        except ValueError:
+            raise Http404 from None
 
     def opened(self, request: HttpRequest, pk: UUID, *permissions: str) -> Source:
         """Return a source; raises PermissionDenied without these permissions, or Http404."""

@@ -33,3 +33,21 @@ def address_with(context: dict[str, Any], **changes: Any) -> str:
 def who(lead: Lead) -> SafeString:
     """Return the masked person of a lead in one line."""
     return looks.marked(masks.who(lead))
+
+
+@register.filter
+def reference(text: str, is_revealed: bool) -> SafeString:
+    """Return a vendor's own id or word, masked if it may be a person's address or phone."""
+    return looks.marked(text if is_revealed else masks.reference(text))
+
+
+@register.filter
+def state_of(lead: Lead) -> SafeString:
+    """Return the state of a lead, if it is one."""
+    return looks.marked(masks.state(lead.state))
+
+
+@register.filter
+def other_certificate(lead: Lead, is_revealed: bool) -> SafeString:
+    """Return the URL that came in the place of a certificate's: it may name the person."""
+    return looks.marked(lead.trusted_form_url if is_revealed else masks.site(lead.trusted_form_url))
