@@ -1,6 +1,5 @@
 """What fills a database for measuring leaves it as whole as it was, and its rows agree."""
 
-import os
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from intake.models import Post
 from leads.models import Lead, LookBack, Review, Suppression
 from leads.reviews import desk_tab_of
 from sources.models import Source
-
-IS_POSTGRES = os.environ["DATABASE_URL"].startswith("postgres")
 
 
 def objects() -> list[Any]:
@@ -28,12 +25,6 @@ def objects() -> list[Any]:
         return list(cursor.fetchall())
 
 
-@pytest.mark.skipif(IS_POSTGRES, reason="It is what is asked of SQLite.")
-def test_another_database_than_postgresql_is_not_filled(db: None) -> None:
-    with pytest.raises(NotLoaded, match="set DATABASE_URL"):
-        load(leads=1000)
-
-
 @pytest.fixture
 def before(db: None) -> list[Any]:
     found = objects()
@@ -41,7 +32,6 @@ def before(db: None) -> list[Any]:
     return found
 
 
-@pytest.mark.skipif(not IS_POSTGRES, reason="It fills PostgreSQL only.")
 def test_a_database_is_filled_with_rows_that_agree(before: list[Any]) -> None:
     assert objects() == before
     with pytest.raises(NotLoaded, match="leads already"):

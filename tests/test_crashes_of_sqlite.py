@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.load import NotLoaded, load
 from tests.service import Service
 
 pytestmark = pytest.mark.processes
@@ -39,3 +40,8 @@ def test_a_locked_file_is_503_after_a_while_and_201_once_it_is_free(tmp_path: Pa
         after = service.send(credentials, {"externalId": "after"})
         assert after.status == 201
         assert service.web_processes() == web_processes
+
+
+def test_it_is_not_filled_with_a_million_leads(db: None) -> None:
+    with pytest.raises(NotLoaded, match="set DATABASE_URL"):
+        load(leads=1000)
