@@ -176,3 +176,15 @@ def test_pages_stop_counting_at_ten_thousand(lead: Lead, django_assert_num_queri
     with django_assert_num_queries(1) as queries:
         assert paginator.count == 1
     assert f"LIMIT {COUNTED_AT_MOST}" in queries[0]["sql"]
+
+
+def test_the_list_of_leads_costs_the_same_however_many_it_shows(
+    door: Door, django_assert_num_queries: Any
+) -> None:
+    client = signed_in("view_lead")
+    for number in range(40):
+        door.send(phone=f"512-555-01{number:02}", email=...)
+        if number in (4, 39):
+            with django_assert_num_queries(7):
+                page = client.get(reverse("admin:leads_lead_changelist"))
+    assert page.context["cl"].result_count == 40
