@@ -121,7 +121,7 @@ PERSONAL = (
     ("City", "city", hidden),
     ("State", "state", state),
     ("ZIP", "postal_code", postal_code),
-    ("Country", "country", str),
+    ("Country", "country", reference),
     ("More", "additional_info", hidden),
     ("IP address", "ip_address", address),
     ("Browser", "user_agent", hidden),
@@ -150,7 +150,8 @@ def person_of(lead: Lead, *, is_revealed: bool) -> list[Shown]:
             label = field.removeprefix("is_").removeprefix("has_").replace("_", " ").capitalize()
             rows.append(Shown(label, str(value) if is_revealed else HIDDEN, not is_revealed))
     for key, value in sorted(lead.source_metadata.items()):
-        rows.append(Shown(f"· {key}", value if is_revealed else HIDDEN, not is_revealed))
+        label = f"· {key if is_revealed else reference(key)}"
+        rows.append(Shown(label, value if is_revealed else HIDDEN, not is_revealed))
     return rows
 
 

@@ -216,7 +216,14 @@ def test_the_same_person_and_suppressions_are_named(rita: Client, strict: Door) 
 
 def test_hostile_text_is_text(rita: Client, strict: Door) -> None:
     script = "<script>alert(1)</script>\u202e"
-    lead = held(strict, firstName=script, subId="<img src=x>", state=script, utmSource=script)
+    lead = held(
+        strict,
+        firstName=script,
+        subId="<img src=x>",
+        state=script,
+        utmSource=script,
+        sourceMetadata={f"k {script}": script},
+    )
     rita.post(url("desk_reveal", lead.id), {"reason": script})
     page = rita.get(url("desk_lead", lead.id)).content.decode()
     assert "<script>alert" not in page

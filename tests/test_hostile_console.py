@@ -93,6 +93,7 @@ def test_an_analyst_cannot_spell_out_a_phone_digit_by_digit(strict: Door) -> Non
     [
         {"state": "9 Hidden Lane"},
         {"phoneType": "zeb@example.com"},
+        {"sourceMetadata": {"zeb@example.com": "x", "call 512-555-0137": "y"}},
         {"trustedFormUrl": "https://lander.example/?email=zeb@example.com&phone=5125550137"},
     ],
 )
