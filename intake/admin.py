@@ -24,15 +24,17 @@ from django.views.decorators.http import require_POST
 
 from intake.models import Post, RefusalCount, Replay
 from intake.problems import PROBLEM_TYPES, Kept
+from intake.receive import opted_out_since
 from intake.replay import NotReplayed, Replayed, rehearse, replay
 from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
 from leads.filters import ChoiceFilter, PeriodFilter
-from leads.models import Disclosure, Suppression
+from leads.models import Disclosure
 from leads.reviews import REVEAL_LASTS, NotDecided, reason_of
 from leads.serializers import intake_answer
 from sources import looks
+from sources.ids import first_of
 from sources.models import SourceKey
 
 REPLAYED_AT_ONCE = 50
@@ -107,16 +109,15 @@ class PostPeriodFilter(PeriodFilter):
         self, rows: QuerySet[Any], since: datetime | None, until: datetime | None
     ) -> QuerySet[Any]:
         if since:
-            rows = rows.filter(id__gte=first_id(since - A_MINUTE))
+            rows = rows.filter(id__gte=first_of(milliseconds_of(since - A_MINUTE)))
         if until:
-            rows = rows.filter(id__lt=first_id(until + A_MINUTE))
+            rows = rows.filter(id__lt=first_of(milliseconds_of(until + A_MINUTE)))
         return super().narrow(rows, since, until)
 
 
-def first_id(at: datetime) -> UUID:
-    """Return the least UUIDv7 of a moment."""
-    milliseconds = int(at.timestamp() * 1000)
-    return UUID(int=min(max(milliseconds, 0), (1 << 48) - 1) << 80)
+def milliseconds_of(at: datetime) -> int:
+    """Return a moment as the milliseconds since 1970 that an id begins with."""
+    return int(at.timestamp() * 1000)
 
 
 class PostTestFilter(ChoiceFilter):
@@ -146,7 +147,6 @@ class PostAdmin(RecordAdmin):
     search_fields = ["=id", "=request_id"]
     search_help_text = "The id of a post, as the answer's header Leadping-Post-Id told it."
     ordering = ["-id"]
-    sortable_by = ()
     actions = ["replay"]
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -351,11 +351,7 @@ def answer_of(post: Post, *, is_revealed: bool) -> str:
         return json.dumps(post.answer, indent=2, ensure_ascii=False)
     if post.lead is None or not is_revealed:
         return ""
-    entries = Suppression.objects.active().in_force_for(post.lead.business_id)
-    named = entries.matching(post.lead.phone, post.lead.email_key).exclude(list_name__gt="")
-    texts = named.filter(channel__in=("sms", "all")).order_by("suppressed_at")
-    since = texts.values_list("suppressed_at", flat=True).first()
-    body = intake_answer(post.lead, post.lead.source, opted_out_at=since)
+    body = intake_answer(post.lead, post.lead.source, opted_out_at=opted_out_since(post.lead))
     return orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -401,7 +397,6 @@ class ReplayAdmin(RecordAdmin):
     ordering = ["-at"]
     list_select_related = ["by"]
     search_fields = ["=post_id", "=lead__id"]
-    sortable_by = ()
     fields = [
         *("at", "its_post", "post_received_at", "outcome_before", "outcome_after", "its_lead"),
         *("by", "why"),
@@ -437,7 +432,6 @@ class ReplayAdmin(RecordAdmin):
 class RefusalCountAdmin(RecordAdmin):
     list_display = ["in_minute", "code", "from_source", "address_", "count"]
     list_select_related = ["source"]
-    sortable_by = ()
     fields = ["minute", "code", "source", "address_", "count"]
     readonly_fields = ["address_"]
 

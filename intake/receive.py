@@ -272,7 +272,7 @@ def repeat(
     return Received(
         first,
         is_repeat=True,
-        opted_out_at=opted_out_since(first, lead, state.lookups),
+        opted_out_at=opted_out_of_first(first, lead, state.lookups),
         is_person_known=state.lookups.entries is not None,
         caps=caps_left(source, lead.received_at, used_so_far(source, lead, state.lookups)),
     )
@@ -439,7 +439,7 @@ def keep_repeat(
     post.save(force_insert=True)
 
 
-def opted_out_since(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
+def opted_out_of_first(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
     """Return since when the person of a first lead, as it stands now, has opted out of texts.
 
     None if they have not, or nobody can say. What was looked up is of the repeat, which may name
@@ -449,9 +449,16 @@ def opted_out_since(first: Lead, lead: Lead, found: Lookups) -> datetime | None:
         return None
     if (first.phone, first.email_key) == (lead.phone, lead.email_key):
         return opted_out_at(found.entries)
-    rows = Suppression.objects.active().in_force_for(first.business_id)
-    rows = rows.matching(first.phone, first.email_key)
-    return opted_out_at(entries_of(rows, first.phone))
+    return opted_out_since(first)
+
+
+def opted_out_since(lead: Lead) -> datetime | None:
+    """Return since when the person of a lead has opted out of text messages, None if they have not.
+
+    By a look-up of its own.
+    """
+    rows = Suppression.objects.active().in_force_for(lead.business_id)
+    return opted_out_at(entries_of(rows.matching(lead.phone, lead.email_key), lead.phone))
 
 
 def refusal(verdict: Verdict, reading: Reading, source: Source) -> Rejected:

@@ -1,4 +1,4 @@
-"""Staff look at what happened: read-only, and nothing of the person but what staff wrote.
+"""Staff look at what happened: read-only, the person masked until revealed with a reason.
 
 They settle look-backs, and import lists.
 """
@@ -155,7 +155,6 @@ class LeadAdmin(RecordAdmin):
     search_fields = ["=id", "=external_id"]
     search_help_text = "The id of a lead, or the vendor's own."
     ordering = ["-received_at", "-id"]
-    sortable_by = ()
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.reveal)
@@ -274,7 +273,6 @@ class SuppressionAdmin(RecordAdmin):
 
     list_display = ["id", "kind", "channel", "business", "suppressed_at", "released_at"]
     ordering = ["-id"]  # by when they were made, which no other index has
-    sortable_by = ()
     list_filter = ["kind", "channel", StateOfSuppression, "business"]
     list_select_related = ["business"]
     search_fields = ["=id"]
@@ -300,7 +298,6 @@ class SuppressionAdmin(RecordAdmin):
 @admin.register(RegistryList)
 class RegistryListAdmin(RecordAdmin):
     list_display = ["name", "listed_on", "loaded_at", "renewed_at", "retired_at"]
-    sortable_by = ()
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return the editions, each with whether a newer one has taken its place."""
@@ -325,7 +322,6 @@ class RegistryListAdmin(RecordAdmin):
 class ReviewAdmin(RecordAdmin):
     list_display = ["at", "decision", "lead", "by", "reason"]
     ordering = ["-at"]
-    sortable_by = ()
     list_filter = ["decision"]
     list_select_related = ["lead__source", "by"]
     search_fields = ["=lead__id"]
@@ -374,7 +370,6 @@ class LookBackAdmin(RecordAdmin):
     """What staff must act on: leads that had been let out when their person was suppressed."""
 
     list_display = ["act_by", "lead", "suppression", "at", "settled_at", "settled_by"]
-    sortable_by = ()
     list_filter = [StateOfLookBack]
     linked_by = ("suppression__id__exact",)
     list_select_related = ["lead__source", "suppression__business", "settled_by"]
@@ -450,7 +445,6 @@ class SuppressionImportAdmin(RecordAdmin):
         *("created_at", "file_name", "kind", "state"),
         *("rows_added", "rows_bad", "leads_blocked"),
     ]
-    sortable_by = ()
     list_filter = ["state", "kind"]
     list_select_related = ["business", "created_by"]
     fields = [

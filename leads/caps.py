@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -84,7 +84,7 @@ def periods_of(source: Source, at: datetime) -> tuple[Period, ...]:
     return tuple(found)
 
 
-def midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: tzinfo) -> datetime:
     """Return when a day begins in a zone, in UTC: between times of one zone, Python counts by the
     hands of the clock.
     """

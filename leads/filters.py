@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from leads import caps
+
 YEARS = range(1970, 9000)
 
 
@@ -42,7 +44,7 @@ class ChoiceFilter(admin.SimpleListFilter):
 
 def midnight(on: date) -> datetime:
     """Return when a day begins in the console's zone."""
-    return datetime(on.year, on.month, on.day, tzinfo=timezone.get_current_timezone())
+    return caps.midnight(on, timezone.get_current_timezone())
 
 
 class PeriodFilter(admin.ListFilter):

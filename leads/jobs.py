@@ -30,14 +30,14 @@ def put_on_desk(turn: Turn) -> None:
     """Give newly blocked leads without a tab of the review desk theirs, and take old tabs away.
 
     Processes that run on with the code of before a migration know no tabs. Those of the last days,
-    which an index tells without the table.
+    found by the index of time and status.
     """
     since = timezone.now() - DESK_DAYS
     recent = Lead.objects.filter(received_at__gte=since, is_test=False, erased_at=None)
     lost = recent.filter(compliance_status=Lead.Status.BLOCKED, desk_tab=None)
     for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
-        last = lead.reviews.last()
-        lead.put_on_desk(last.findings_after if last else lead.findings)
+        reviews = list(lead.reviews.all())  # in order, and fetched with others'
+        lead.put_on_desk(reviews[-1].findings_after if reviews else lead.findings)
         Lead.objects.filter(id=lead.id, compliance_status=Lead.Status.BLOCKED).update(
             desk_tab=lead.desk_tab
         )

@@ -334,7 +334,6 @@ class Lead(models.Model):
         user, None on the shell. Raises a NotDecided, after which nothing has changed.
         """
         note, reason, written_consent = text_of(note), reason_of(reason), text_of(written_consent)
-        seen = set(shown or ())
         with transaction.atomic():
             lead, source, facts = self._opened(at)
 
@@ -356,9 +355,10 @@ class Lead(models.Model):
                 raise NotReleasable(firm)
             if not is_released(verdict):
                 raise NoWrittenConsent
-            unseen = [one.rule.value for one in verdict.standing if one.rule.value not in seen]
-            if shown is not None and unseen:
-                raise NotShown(unseen)
+            if shown is not None:
+                unseen = [one.rule.value for one in verdict.standing if one.rule.value not in shown]
+                if unseen:
+                    raise NotShown(unseen)
             review = lead._reviewed(Review.Decision.RELEASE, by, note, reason, facts.judged_at)
             review.written_consent = written_consent
             review.findings_after = verdict.as_rows()

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 UNSEEN = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u2028-\u202f\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    r"\U000e0000-\U000e0fff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
 
 
@@ -114,11 +114,6 @@ def spell(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {word}"
     return f"{int(seconds)} s"
-
-
-def lasting(span: timedelta | None) -> str:
-    """Return a duration in its largest whole unit."""
-    return "" if span is None else spell(span.total_seconds())
 
 
 def short(key: Any) -> SafeString:

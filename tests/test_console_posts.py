@@ -10,10 +10,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from intake.admin import REPLAYED_AT_ONCE, first_id
+from intake.admin import REPLAYED_AT_ONCE, milliseconds_of
 from intake.models import Post, Replay
 from leads.models import Disclosure, Lead
 from leads.reviews import REVEAL_LASTS
+from sources.ids import first_of
 from tests.factories import Door, make_source
 from tests.test_admin import act, signed_in
 from tests.test_desk import reviewer
@@ -95,8 +96,8 @@ def test_a_filter_that_is_none_is_no_error(sam: Client, query: str) -> None:
 def test_an_id_begins_with_its_time(door: Door) -> None:
     door.send()
     post = Post.objects.get()
-    assert first_id(post.received_at - timedelta(seconds=1)) < post.id
-    assert post.id < first_id(post.received_at + timedelta(seconds=10))
+    assert first_of(milliseconds_of(post.received_at - timedelta(seconds=1))) < post.id
+    assert post.id < first_of(milliseconds_of(post.received_at + timedelta(seconds=10)))
 
 
 def test_the_list_costs_the_same_however_many_it_shows(

@@ -7,7 +7,7 @@ read where they stand, in order of time, and merged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -31,15 +31,15 @@ ON_A_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that somebody did: when, of which kind, who, what, on what, and why."""
+    """One thing that somebody did: when, who, what, on what, and why; `kind` is of which record."""
 
     at: datetime
-    kind: str
     who: str
     what: str
-    subject: str = ""
+    subject: str
     url: str = ""
     reason: str = ""
+    kind: str = ""
 
 
 def name_of(user: Any) -> str:
@@ -51,7 +51,7 @@ def reviews(rows: QuerySet[Any]) -> Iterable[Act]:
     for one in rows.select_related("by"):
         url = reverse("admin:leads_review_change", args=[one.pk])
         what = one.get_decision_display()
-        yield Act(one.at, "", name_of(one.by), what, f"lead {one.lead_id}", url, one.reason)
+        yield Act(one.at, name_of(one.by), what, f"lead {one.lead_id}", url, one.reason)
 
 
 def disclosures(rows: QuerySet[Any]) -> Iterable[Act]:
@@ -61,7 +61,7 @@ def disclosures(rows: QuerySet[Any]) -> Iterable[Act]:
         else:
             subject, url = "post", reverse("admin:intake_post_change", args=[one.post_id])
         subject = f"{subject} {one.lead_id or one.post_id}"
-        yield Act(one.at, "", name_of(one.by), one.get_how_display(), subject, url, one.reason)
+        yield Act(one.at, name_of(one.by), one.get_how_display(), subject, url, one.reason)
 
 
 CHANGED = {"+": "Made", "~": "Changed", "-": "Took away"}
@@ -81,7 +81,6 @@ def histories(url_name: str, noun: str, key: str) -> Callable[[QuerySet[Any]], I
             reason = getattr(one, "release_reason", "") or one.history_change_reason or ""
             yield Act(
                 one.history_date,
-                "",
                 name_of(one.history_user),
                 what,
                 str(named),
@@ -97,21 +96,21 @@ def rules(rows: QuerySet[Any]) -> Iterable[Act]:
         what = f"{CHANGED[one.history_type]} rule mode"
         url = reverse("admin:source_history", args=[one.source_id])
         subject = f"{one.rule}: {one.mode}"
-        yield Act(one.history_date, "", name_of(one.history_user), what, subject, url)
+        yield Act(one.history_date, name_of(one.history_user), what, subject, url)
 
 
 def imports(rows: QuerySet[Any]) -> Iterable[Act]:
     for one in rows.select_related("created_by"):
         url = reverse("admin:leads_suppressionimport_change", args=[one.pk])
         who, reason = name_of(one.created_by), one.reason
-        yield Act(one.created_at, "", who, "Imported a list", one.file_name, url, reason)
+        yield Act(one.created_at, who, "Imported a list", one.file_name, url, reason)
 
 
 def replays(rows: QuerySet[Any]) -> Iterable[Act]:
     for one in rows.select_related("by"):
         what = f"Replayed: {one.outcome_before} → {one.outcome_after}"
         url = reverse("admin:intake_post_change", args=[one.post_id])
-        yield Act(one.at, "", name_of(one.by), what, f"post {one.post_id}", url, one.reason)
+        yield Act(one.at, name_of(one.by), what, f"post {one.post_id}", url, one.reason)
 
 
 def others(rows: QuerySet[Any]) -> Iterable[Act]:
@@ -120,7 +119,7 @@ def others(rows: QuerySet[Any]) -> Iterable[Act]:
         what = one.get_change_message() or verb
         kind = one.content_type.name if one.content_type else ""
         subject = f"{kind} {one.object_repr}"
-        yield Act(one.action_time, "", name_of(one.user), what, subject, one.get_admin_url() or "")
+        yield Act(one.action_time, name_of(one.user), what, subject, one.get_admin_url() or "")
 
 
 def sign_ins(what: str) -> Callable[[QuerySet[Any]], Iterable[Act]]:
@@ -136,7 +135,7 @@ def sign_ins(what: str) -> Callable[[QuerySet[Any]], Iterable[Act]]:
         for one in found:
             who = one.username if one.username in names else "unknown name"
             told = f"{what}, locked out" if getattr(one, "locked_out", False) else what
-            yield Act(one.attempt_time, "", who, told, f"from {one.ip_address or 'nowhere'}")
+            yield Act(one.attempt_time, who, told, f"from {one.ip_address or 'nowhere'}")
 
     return read
 
@@ -242,7 +241,7 @@ def acts(
     kinds: Iterable[str], by: Any, since: datetime | None, until: datetime | None, skip: int
 ) -> list[Act]:
     """Return the newest acts up to `until`, less the first `skip`; one more than fit on a page."""
-    found = []
+    found: list[Act] = []
     wanted = ON_A_PAGE + skip + 1
     for name in kinds:
         kind = KINDS[name]
@@ -254,13 +253,9 @@ def acts(
         if until:
             rows = rows.filter(**{f"{kind.at}__lte": until})
         ordered = rows.order_by(f"-{kind.at}", "-pk")[:wanted]
-        for act in kind.read(ordered):
-            found.append((act, kind.label))
-    found.sort(key=lambda pair: pair[0].at, reverse=True)
-    return [
-        Act(act.at, label, act.who, act.what, act.subject, act.url, act.reason)
-        for act, label in found[skip:wanted]
-    ]
+        found += [replace(act, kind=kind.label) for act in kind.read(ordered)]
+    found.sort(key=lambda act: act.at, reverse=True)
+    return found[skip:wanted]
 
 
 @require_GET

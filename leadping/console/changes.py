@@ -82,8 +82,10 @@ def compared(newest_first: Any, noun: str) -> Iterator[Changed]:
 
 
 def worded(value: Any) -> str:
-    """Return a value of a setting in words."""
-    if value is None or value in ("", [], {}):
+    """Return a value of a setting in words; an empty list is one that allows all."""
+    if value == []:
+        return "all"
+    if value in (None, "", {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

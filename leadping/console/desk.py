@@ -21,6 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from intake.models import Post
 from intake.trouble import despite_conflicts, is_time_up
+from leadping.console.changes import worded
 from leadping.console.pages import View, needs, page
 from leads import masks, reveals
 from leads.models import Claim, Disclosure, Lead, Suppression
@@ -277,15 +278,6 @@ def reasons_against(lead: Lead, findings: list[dict[str, Any]], version: str) ->
     return sorted(told, key=lambda one: not one.is_standing)
 
 
-def worded(value: Any) -> str:
-    """Return a setting in words."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "all"
-    return "none" if value in (None, "") else str(value)
-
-
 PAGES_OF = {"lead": "desk_lead", "suppression": "leads_suppression_change"}
 
 
@@ -373,18 +365,18 @@ def decided(
 ) -> HttpResponseBase:
     """Carry a decision out, if nobody else is deciding; what cannot be is told, and kept typed."""
     note, reason = request.POST.get("note", ""), request.POST.get("reason", "")
+    filled, codes = request.POST.dict(), request.POST.getlist("shown")
     tab = lead.desk_tab or DeskTab.REVIEW.value
     try:
         under_claim(request.user, lead, lambda: decide(lead, note, reason))
     except NotDecided as error:
-        codes = [*request.POST.getlist("shown"), *getattr(error, "codes", ())]
-        filled = request.POST.dict()
+        codes += getattr(error, "codes", [])
         return shown(request, lead_of(lead.pk), str(error), 409, filled, codes)
     except DatabaseError as error:
         if not is_time_up(error):
             raise
         told = "Somebody else is at this person just now: nothing was decided. Try again."
-        return shown(request, lead_of(lead.pk), told, 503, request.POST.dict())
+        return shown(request, lead_of(lead.pk), told, 503, filled, codes)
     return redirect(next_after(request.user, tab, lead))
 
 

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.urls import reverse
 
-from leads.models import Lead
+from leadping.console.desk import capped, waiting_on
 from leads.reviews import DeskTab
-
-COUNTED_AT_MOST = 1000
 
 # Group, then: label, name of the URL, the permission that it takes ("" for none).
 ENTRIES: dict[str, list[tuple[str, str, str]]] = {
@@ -72,10 +70,5 @@ def navigation(request: HttpRequest) -> list[tuple[str, list[Entry]]]:
 
 def waiting() -> str:
     """Return how many leads wait in the queue of the desk, "" if none."""
-    is_waiting = {"desk_tab": DeskTab.REVIEW, "compliance_status": Lead.Status.BLOCKED}
-    rows = Lead.objects.filter(**is_waiting, erased_at=None)
-    # In order, so that it is counted in the index however much waits.
-    count = rows.order_by("received_at", "id")[:COUNTED_AT_MOST].count()
-    if count == COUNTED_AT_MOST:
-        return f"{count - 1}+"
-    return str(count or "")
+    count = capped(waiting_on(DeskTab.REVIEW))
+    return "" if count == "0" else count

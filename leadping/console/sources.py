@@ -39,7 +39,7 @@ from leads.filters import midnight
 from leads.models import Lead
 from leads.rehearsal import rehearse
 from sources import looks
-from sources.admin import ListAdmin
+from sources.admin import KeptAdmin
 from sources.management.commands.create_source import curl_line
 from sources.models import (
     Source,
@@ -94,7 +94,7 @@ class SettingsForm(forms.ModelForm):
         return self.cleaned_data["field_map"] or {}
 
 
-class SourceAdmin(ListAdmin):
+class SourceAdmin(KeptAdmin):
     """The list of sources, and the pages of each one."""
 
     list_display = ["named", "business", "vendor", "state", "last_lead", "today", "keys_"]
@@ -132,9 +132,6 @@ class SourceAdmin(ListAdmin):
     ]
 
     # --- who may
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # its leads and posts name it for ever: it is switched off
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fixed = ["id", "created_at", "version", "example"]
@@ -252,8 +249,15 @@ class SourceAdmin(ListAdmin):
         return get_object_or_404(rows.select_related("compliance_approved_by"), pk=pk)
 
     def page(
-        self, request: HttpRequest, name: str, source: Source, tab: str, **more: Any
+        self,
+        request: HttpRequest,
+        name: str,
+        source: Source,
+        tab: str,
+        status: int = 200,
+        **more: Any,
     ) -> TemplateResponse:
+        """Return a page of a source, under its name and tabs."""
         context = {
             **self.admin_site.each_context(request),
             "title": source.name,
@@ -263,7 +267,6 @@ class SourceAdmin(ListAdmin):
             "tabs": tabs_of(source, tab),
             **more,
         }
-        status = more.pop("status", 200)
         return TemplateResponse(request, f"console/{name}.html", context, status=status)
 
     def overview(self, request: HttpRequest, pk: UUID) -> HttpResponse:
