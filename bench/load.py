@@ -42,7 +42,7 @@ from leads.models import (
     Suppression,
     to_millisecond,
 )
-from leads.reviews import desk_tab_of
+from leads.reviews import desk_tab_of, found_in
 from sources.models import Business, Source, Tag, Vendor
 from sources.rules import RULES_VERSION, Mode, Rule
 from sources.sql import quoted
@@ -369,12 +369,13 @@ class Loader:
     def judge(self, staff: list[int]) -> None:
         """Make of each draw a person and a fate: whose twin it is, what is decided and when."""
         told = ", ".join(
-            f"({text(one.name)}, {text(json.dumps(one.findings))}::jsonb, {text(one.tab)}, "
+            f"({text(one.name)}, {text(json.dumps(one.findings))}::jsonb, "
+            f"{text(found_in(one.findings))}, {text(one.tab)}, "
             f"{text(RULES[one.rule].sentence if one.rule else '')})"
             for one in (CLEAN, *KINDS)
         )
         self.run(
-            "CREATE TEMP TABLE bench_kind (kind, findings, tab, sentence) ON COMMIT DROP AS "
+            "CREATE TEMP TABLE bench_kind (kind, findings, found, tab, sentence) ON COMMIT DROP AS "
             f"VALUES {told}"
         )
         waiting = min(WAITING_AT_MOST, self.leads // 40)
@@ -382,7 +383,7 @@ class Loader:
         ids = "ARRAY[" + ", ".join(map(str, staff)) + "]"
         self.run(
             f"""CREATE TEMP TABLE bench_made ON COMMIT DROP AS
-            SELECT d.*, k.tab, k.findings AS told, k.sentence,
+            SELECT d.*, k.tab, k.findings AS told, k.found, k.sentence,
                 pg_temp.uuid7(d.at, 'l{self.seed}-' || d.n) AS id,
                 pg_temp.uuid7(d.at, 'p{self.seed}-' || d.n) AS post_id,
                 ({ids})[1 + d.n % {len(staff)}] AS by,
@@ -407,8 +408,8 @@ class Loader:
         self.run("ANALYZE bench_twin")
         self.run(
             f"""CREATE TEMP VIEW bench_person AS
-            SELECT m.n, m.at, m.id, m.post_id, m.i, m.kind, m.tab, m.sentence, m.told, m.by,
-                m.is_test, m.then_at, m.r9, m.r10, s.*, t.id AS twin_id, t.at AS twin_at,
+            SELECT m.n, m.at, m.id, m.post_id, m.i, m.kind, m.tab, m.sentence, m.told, m.found,
+                m.by, m.is_test, m.then_at, m.r9, m.r10, s.*, t.id AS twin_id, t.at AS twin_at,
                 ({texts(FIRST_NAMES)})[who.f] AS first_name,
                 ({texts(LAST_NAMES)})[who.l] AS last_name,
                 ({texts(one[0] for one in PLACES)})[who.place] AS city,
@@ -428,8 +429,13 @@ class Loader:
                     1, 8) END AS certificate,
                 CASE WHEN m.kind = 'underage' THEN m.at::date - (3000 + m.n % 3000)::int
                     ELSE m.at::date - (7000 + m.n % 20000)::int END AS born,
-                s.products[1 + m.n % 3] AS product,
-                round((4 + m.r9 * 40)::numeric, 2) AS price,
+                -- some values came in the first days only, as those that a list must find do
+                CASE WHEN m.n < {self.leads // 20} AND m.n % 40 = 0 THEN 'Gutters'
+                    ELSE s.products[1 + m.n % 3] END AS product,
+                CASE WHEN m.n < {self.leads // 10} AND m.n % 30 = 0 THEN 99.5
+                    ELSE round((4 + m.r9 * 40)::numeric, 2) END AS price,
+                CASE WHEN m.n < {self.leads // 20} AND m.n % 25 = 0 THEN 'sub-old'
+                    ELSE 'sub-' || 1 + m.n % 40 END AS sub_id,
                 CASE WHEN m.tab = '' THEN 'Approved' WHEN m.tab <> 'review' OR m.is_new
                     OR m.is_test THEN 'Blocked' WHEN m.r10 < 0.4 THEN 'Approved' ELSE 'Rejected'
                     END AS became,
@@ -543,6 +549,7 @@ class Loader:
             desk_tab="CASE WHEN is_test THEN NULL WHEN kind = 'looked-back' THEN 'suppressed' "
             "WHEN became = 'Blocked' THEN tab END",
             findings=FINDINGS,
+            found=f"CASE WHEN kind = 'looked-back' THEN {text(SUPPRESSED_FOUND)} ELSE found END",
             rules_version="rules_version",
             judged_at="at",
             approved_at="CASE WHEN tab = '' THEN at "
@@ -553,7 +560,7 @@ class Loader:
             external_id="CASE WHEN n % 8 > 0 THEN 'x-' || n ELSE '' END",
             idempotency_key="CASE WHEN n % 3 = 0 THEN 'k-' || n ELSE '' END",
             fingerprint="CASE WHEN n % 3 = 0 THEN md5('a' || n) || md5('b' || n) ELSE '' END",
-            sub_id="'sub-' || 1 + n % 40",
+            sub_id="sub_id",
             pub_id="CASE WHEN n % 2 = 0 THEN 'pub-' || 1 + n % 9 ELSE '' END",
             price="price",
             product="product",
@@ -570,6 +577,7 @@ class Loader:
             user_agent="(" + texts(BROWSERS) + ")[1 + n % 3]",
             first_name="first_name",
             last_name="last_name",
+            name_key="lower(last_name || ' ' || first_name)",
             email="email",
             email_key="email",
             posted_email_key="email",
@@ -582,6 +590,13 @@ class Loader:
             postal_code="zip",
             gender="(ARRAY['F', 'M', ''])[1 + n % 3]",
             birth_date="born",
+        )
+
+        self.said["tags on leads"] = self.run(
+            f"""INSERT INTO {quoted(Lead.tags.through._meta.db_table)} (lead_id, tag_id)
+            SELECT p.id, t.id FROM bench_person AS p JOIN {quoted(Tag._meta.db_table)} AS t
+            ON t.business_id = p.business_id AND (p.n % 50 = 0 AND t.name = 'web form'
+                OR p.n % 5000 = 0 AND t.name = 'spring')"""
         )
 
     def make_reviews(self) -> None:
@@ -665,7 +680,7 @@ class Loader:
                     || substr(phone, 9), 'address1', 1 + n % 9000 || ' Oak St', 'city', city,
                 'state', state, 'zip', zip, 'dateOfBirth', born, 'product', product,
                 'price', price::text, 'externalId',
-                CASE WHEN n % 8 > 0 THEN 'x-' || n ELSE '' END, 'subId', 'sub-' || 1 + n % 40,
+                CASE WHEN n % 8 > 0 THEN 'x-' || n ELSE '' END, 'subId', sub_id,
                 'utmSource', (ARRAY['google', 'facebook', 'newsletter', 'bing'])[1 + n % 4],
                 'trustedFormUrl', CASE WHEN certificate = '' THEN '' ELSE
                     'https://cert.trustedform.com/' || certificate END)::text AS body
@@ -769,6 +784,7 @@ class Loader:
         self.said["of them erased"] = len(ids)
 
 
+SUPPRESSED_FOUND = found_in(Kind("", 0, Rule.SUPPRESSED).findings)
 SOURCE_COLUMNS = ", ".join(
     f"s.{name}"
     for name in (

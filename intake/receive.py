@@ -381,6 +381,7 @@ def new_lead(
     )
     lead.product = lead.product or source.default_product
     lead.vertical = lead.vertical or source.default_vertical
+    lead.name_key = normalize.name_key(lead.last_name, lead.first_name)
     lead.email_key = normalize.email_key(lead.email)
     lead.posted_phone, lead.posted_email_key = lead.phone, lead.email_key
     lead.certificate_id = normalize.certificate_id(lead.trusted_form_url)

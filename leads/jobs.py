@@ -2,14 +2,18 @@
 
 from datetime import timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, task
 from leads import importing
 from leads.models import Lead, SuppressionImport
+from leads.normalize import name_key
+from leads.reviews import found_in
 
 DESK_DAYS = timedelta(days=3)
 DESK_AT_ONCE = 1000
+FILED_WITHIN = timedelta(hours=3)
 
 
 @task(importing.TASK, is_atomic=False)
@@ -37,9 +41,24 @@ def put_on_desk(turn: Turn) -> None:
     lost = recent.filter(compliance_status=Lead.Status.BLOCKED, desk_tab=None)
     for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
         reviews = list(lead.reviews.all())  # in order, and fetched with others'
-        lead.put_on_desk(reviews[-1].findings_after if reviews else lead.findings)
+        lead.file_under(reviews[-1].findings_after if reviews else lead.findings)
         Lead.objects.filter(id=lead.id, compliance_status=Lead.Status.BLOCKED).update(
-            desk_tab=lead.desk_tab
+            desk_tab=lead.desk_tab, found=lead.found
         )
     over = Lead.objects.filter(desk_tab__isnull=False)
     over.exclude(compliance_status=Lead.Status.BLOCKED).update(desk_tab=None)
+
+
+@task("file-leads", every=timedelta(minutes=10))
+def file_leads(turn: Turn) -> None:
+    """Set by what new leads are searched, where processes with the code of before did not.
+
+    Those of the last hours, found by the index of time.
+    """
+    recent = Lead.objects.filter(received_at__gte=timezone.now() - FILED_WITHIN, erased_at=None)
+    named = ~Q(first_name="", last_name="")
+    for lead in recent.filter(named, name_key="")[:DESK_AT_ONCE]:
+        key = name_key(lead.last_name, lead.first_name)
+        Lead.objects.filter(id=lead.id, erased_at=None).update(name_key=key)
+    for lead in recent.filter(found="").exclude(findings=[])[:DESK_AT_ONCE]:
+        Lead.objects.filter(id=lead.id, found="").update(found=found_in(lead.findings))

@@ -123,7 +123,7 @@ def block(leads: list[Lead], at: datetime) -> list[LookBack]:
     sources = {one.id: one for one in rows}
     entries = standing_against(leads)
     reviews, look_backs = [], []
-    by_reason: dict[tuple[str, str | None], list[UUID]] = defaultdict(list)
+    blocked: dict[tuple[str, str | None, str], list[UUID]] = defaultdict(list)
     for lead in leads:
         lead.source = sources[lead.source_id]
         against = [
@@ -138,7 +138,7 @@ def block(leads: list[Lead], at: datetime) -> list[LookBack]:
         is_own = found[0].rule == Rule.SUPPRESSED
         entry = next(one for one in against if is_own == (not one.list_name))
         review = lead.suppressed(found, entry, at)
-        by_reason[lead.compliance_blocked_reason, lead.desk_tab].append(lead.id)
+        blocked[lead.compliance_blocked_reason, lead.desk_tab, lead.found].append(lead.id)
         reviews.append(review)
         look_backs.append(
             LookBack(
@@ -149,11 +149,12 @@ def block(leads: list[Lead], at: datetime) -> list[LookBack]:
                 act_by=act_by(entry.suppressed_at),
             )
         )
-    for (reason, desk_tab), ids in by_reason.items():
+    for (reason, desk_tab, found_now), ids in blocked.items():
         Lead.objects.filter(id__in=ids).update(
             compliance_status=Lead.Status.BLOCKED,
             compliance_blocked_reason=reason,
             desk_tab=desk_tab,
+            found=found_now,
             modified_at=to_millisecond(at),
         )
     Review.objects.bulk_create(reviews, batch_size=500)

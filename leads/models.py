@@ -15,7 +15,9 @@ from leads.compliance import judge
 from leads.facts import decide, gather, lock_person, periods_for
 from leads.findings import Facts, Finding, Overrule, Verdict, joined
 from leads.imports import BadRow, ImportChunk, StagedRow, SuppressionImport
+from leads.normalize import NAME_KEY_MAX_LENGTH
 from leads.reviews import (
+    FOUND_MAX_LENGTH,
     LONGEST_ANSWER,
     UNDO_MINUTES,
     UNDO_WITHIN,
@@ -31,14 +33,17 @@ from leads.reviews import (
     NoWrittenConsent,
     Review,
     desk_tab_of,
+    found_in,
     reason_of,
     text_of,
 )
+from leads.saved import SavedView
 from leads.suppressions import RegistryList, Suppression
 from sources.decimals import ExactDecimalField
 from sources.ids import uuid7
 from sources.models import Business, Source, Tag
 from sources.rules import RULES_VERSION, Rule
+from sources.sql import LastFour
 
 # The models of the app, some of which have modules of their own.
 __all__ = [
@@ -51,6 +56,7 @@ __all__ = [
     "LookBack",
     "RegistryList",
     "Review",
+    "SavedView",
     "StagedRow",
     "Suppression",
     "SuppressionImport",
@@ -62,7 +68,8 @@ CONSENT_RULES = (Rule.CONSENT_MISSING, Rule.CONSENT_MALFORMED, Rule.CONSENT_REUS
 
 # What an erased lead looks like: the columns that say who the person is, and what they hold.
 WITHOUT_PERSON: dict[str, Any] = {
-    **dict.fromkeys(("first_name", "last_name", "email", "email_key", "posted_email_key"), ""),
+    **dict.fromkeys(("first_name", "last_name", "name_key"), ""),
+    **dict.fromkeys(("email", "email_key", "posted_email_key"), ""),
     **dict.fromkeys(("phone", "phone_type", "posted_phone", "fingerprint", "user_agent"), ""),
     **dict.fromkeys(("address_line1", "address_line2", "city", "postal_code"), ""),
     **dict.fromkeys(("additional_info", "trusted_form_url", "certificate_id"), ""),
@@ -136,6 +143,8 @@ class Lead(models.Model):
         max_length=10, null=True, blank=True, choices=DeskTab.choices
     )
     findings = models.JSONField(default=list, blank=True)
+    # What was found when it was judged last, as `found_in` writes it: what lists filter by.
+    found = models.CharField(max_length=FOUND_MAX_LENGTH, blank=True, default="", db_default="")
     rules_version = models.CharField(max_length=80, blank=True)
     # When it was judged on arrival, with its person locked; by it, what came first is known.
     judged_at = models.DateTimeField("judged", null=True, blank=True)
@@ -179,6 +188,10 @@ class Lead(models.Model):
     # how to reach them
     first_name = models.CharField(max_length=100, blank=True)
     last_name = models.CharField(max_length=100, blank=True)
+    # What names are searched by.
+    name_key = models.CharField(
+        max_length=NAME_KEY_MAX_LENGTH, blank=True, default="", db_default=""
+    )
     email = models.CharField(max_length=320, blank=True)
     email_key = models.CharField(max_length=320, blank=True)  # what e-mail addresses match by
     phone = models.CharField(max_length=20, blank=True)  # E.164, which is what phones match by
@@ -251,8 +264,35 @@ class Lead(models.Model):
                 fields=["received_at", "id", "source", "compliance_status", "is_test"],
                 name="lead_in_time",
             ),
-            # The newest leads of one source.
+            # The newest leads of one source, and of each value that lists filter by. Each is in the
+            # order of the list, so that a page costs the same whatever else there is, and when.
             models.Index(fields=["source", "received_at"], name="lead_by_source"),
+            models.Index(fields=["compliance_status", "received_at"], name="lead_by_status"),
+            models.Index(fields=["state", "received_at"], name="lead_by_state"),
+            models.Index(fields=["product", "received_at"], name="lead_by_product"),
+            models.Index(fields=["vertical", "received_at"], name="lead_by_vertical"),
+            models.Index(
+                fields=["sub_id", "received_at"], condition=~Q(sub_id=""), name="lead_by_sub_id"
+            ),
+            models.Index(
+                fields=["price", "received_at"],
+                condition=Q(price__isnull=False),
+                name="lead_by_price",
+            ),
+            models.Index(
+                fields=["found", "received_at"], condition=~Q(found=""), name="lead_by_found"
+            ),
+            models.Index(fields=["received_at"], condition=Q(is_test=True), name="lead_tests"),
+            # Whose name begins so; whose phone ends so.
+            models.Index(
+                fields=["name_key", "received_at"],
+                opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+                condition=~Q(name_key=""),
+                name="lead_of_name",
+            ),
+            models.Index(
+                LastFour("phone"), "received_at", condition=~Q(phone=""), name="lead_of_ending"
+            ),
             # Leads of the same person in a business: the newest approved one, by which a lead is
             # a duplicate, and all of them for the person's story.
             models.Index(
@@ -295,13 +335,14 @@ class Lead(models.Model):
         self.compliance_blocked_reason = verdict.reason
         self.compliance_status = self.Status.BLOCKED if verdict.holding else self.Status.APPROVED
         self.approved_at = None if verdict.holding else at
-        self.put_on_desk(self.findings)
+        self.file_under(self.findings)
         if self.certificate_id:
             self.consent_expires_at = self.received_at + CERTIFICATE_LASTS
         self.sms_consent_status = self.sms_consent_by(verdict, source)
 
-    def put_on_desk(self, findings: list[dict[str, Any]]) -> None:
-        """Set on which tab of the review desk it waits, with these findings; nothing is saved."""
+    def file_under(self, findings: list[dict[str, Any]]) -> None:
+        """Set what lists find it by, with these findings: codes, tab of the desk; not saved."""
+        self.found = found_in(findings)
         is_waiting = self.compliance_status == self.Status.BLOCKED and not self.is_test
         self.desk_tab = desk_tab_of(findings) if is_waiting else None
 
@@ -428,7 +469,7 @@ class Lead(models.Model):
         review.rules_version_after = version_of(self.source)
         review.status_after = self.compliance_status = self.Status.BLOCKED
         self.compliance_blocked_reason = joined(found)
-        self.put_on_desk(review.findings_after)
+        self.file_under(review.findings_after)
         self.modified_at = to_millisecond(at)
         return review
 
@@ -503,14 +544,14 @@ class Lead(models.Model):
         """Carry a decision out, and keep its row."""
         review.status_after = self.compliance_status = status
         self.compliance_blocked_reason = blocked_reason
-        self.put_on_desk(review.findings_after)
+        self.file_under(review.findings_after)
         self.modified_at = to_millisecond(review.at)
         if status == self.Status.APPROVED and self.approved_at is None:
             self.approved_at = self.modified_at
         self.save(
             update_fields=[
                 *("compliance_status", "compliance_blocked_reason", "sms_consent_status"),
-                *("approved_at", "modified_at", "desk_tab"),
+                *("approved_at", "modified_at", "desk_tab", "found"),
             ]
         )
         review.save()

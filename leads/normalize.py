@@ -287,6 +287,21 @@ def merged_zip(one: str, other: str) -> str | None:
 
 # --- person -----------------------------------------------------------------------------------
 
+NAME_KEY_MAX_LENGTH = 201
+
+
+def name_key(*names: str) -> str:
+    """Return what names are searched by: without case, accents and what is not seen.
+
+    Of a person: the last name, then the first, e.g. "garcia marquez jose".
+    """
+    text = " ".join(names)
+    if not text.isascii():
+        apart = unicodedata.normalize("NFKD", UNSEEN.sub("", text))
+        text = "".join(one for one in apart if unicodedata.category(one) not in ("Mn", "Cf"))
+    return " ".join(text.casefold().split())[:NAME_KEY_MAX_LENGTH].rstrip()
+
+
 GENDERS = {
     "m": "M",
     "male": "M",

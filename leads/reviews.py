@@ -146,6 +146,19 @@ def desk_tab_of(findings: list[dict[str, Any]]) -> str:
     return next(named, DeskTab.FIRM if firm else DeskTab.REVIEW).value
 
 
+# All rules with the longest of the modes.
+FOUND_MAX_LENGTH = 400
+
+
+def found_in(findings: list[dict[str, Any]]) -> str:
+    """Return the codes and modes of findings, as they are kept, in the published order.
+
+    E.g. "duplicate:hold state-mismatch:flag"; "" for none. Of such texts there are few.
+    """
+    modes = {one["code"]: one["mode"] for one in findings}
+    return " ".join(f"{rule.value}:{modes[rule.value]}" for rule in Rule if rule.value in modes)
+
+
 class AppendOnlyQuerySet(models.QuerySet[Any]):
     """Rows that nobody changes or deletes."""
 

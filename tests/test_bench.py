@@ -9,7 +9,8 @@ from django.db.models import F
 from bench.load import NotLoaded, load
 from intake.models import Post
 from leads.models import Lead, LookBack, Review, Suppression
-from leads.reviews import desk_tab_of
+from leads.normalize import name_key
+from leads.reviews import desk_tab_of, found_in
 from sources.models import Source
 
 
@@ -49,6 +50,8 @@ def test_a_database_is_filled_with_rows_that_agree(before: list[Any]) -> None:
         assert first.outcome == ("blocked" if lead.findings and is_held(lead) else "approved")
         last = max(lead.reviews.all(), key=lambda one: one.at, default=None)
         assert last is None or last.status_after == lead.compliance_status
+        assert lead.found == found_in(last.findings_after if last else lead.findings)
+        assert lead.erased_at or lead.name_key == name_key(lead.last_name, lead.first_name)
         if lead.compliance_status == "Blocked" and not lead.is_test:
             assert lead.desk_tab == desk_tab_of(last.findings_after if last else lead.findings)
         else:

@@ -26,6 +26,8 @@ print(json.dumps({
     "approved at some time": leads.exclude(approved_at=None).count(),
     "with certificate": leads.exclude(certificate_id="").count(),
     "with end of certificate": leads.exclude(consent_expires_at=None).count(),
+    "with a name": leads.exclude(name_key="").count(),
+    "with findings": leads.exclude(found="").count(),
     "versions kept": [
         Source.objects.of_version(str(one.version)) == one for one in Source.objects.all()
     ],
@@ -68,4 +70,6 @@ def test_leads_from_before_the_compliance_rules_are_brought_up_to_date(tmp_path:
     assert after == before
     assert after["approved on arrival"] == after["approved at some time"] == after["approved"] > 30
     assert after["with end of certificate"] == after["with certificate"] > 30
+    assert after["with a name"] == after["leads"]
+    assert after["with findings"] > 10
     assert after["versions kept"] == [True] * 3
