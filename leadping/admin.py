@@ -8,13 +8,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from leadping.console import people  # noqa: F401
+from leadping.console.leads import LeadAdmin
 from leadping.console.sources import SourceAdmin
 from leadping.jobs.models import Job, Worker
 from leads.admin import RecordAdmin
+from leads.models import Lead
 from sources.models import Source
 
-# Here, and not where it is written: the site itself is made with that module.
+# Here, and not where they are written: the site itself is made with those modules.
 admin.site.register(Source, SourceAdmin)
+admin.site.register(Lead, LeadAdmin)
 
 
 @admin.register(Job)

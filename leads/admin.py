@@ -4,44 +4,32 @@ They settle look-backs, and import lists.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.response import TemplateResponse
 from django.urls import path
-from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from leadping.jobs.models import Job
-from leads import importing, masks, reveals
+from leads import importing
 from leads.compliance import REGISTRY_MAX_AGE_DAYS
-from leads.filters import ChoiceFilter, PeriodFilter
 from leads.models import (
-    Disclosure,
-    Lead,
     LookBack,
     RegistryList,
     Review,
     Suppression,
     SuppressionImport,
 )
-from leads.reviews import REVEAL_LASTS, AlreadySettled, NotDecided, UnfitText, text_of
-from sources import looks
+from leads.reviews import AlreadySettled, UnfitText, text_of
 from sources.admin import ListAdmin
-from sources.models import Source
-from sources.rules import Mode, Rule
 
 COUNTED_AT_MOST = 10_000
 LOOK_BACKS_SHOWN = 50
@@ -91,165 +79,9 @@ class RecordAdmin(ListAdmin):
         return False
 
 
-class LeadStatusFilter(ChoiceFilter):
-    title = "status"
-    parameter_name = "status"
-    options = (*((one.value, one.label) for one in Lead.Status), ("held", "Blocked or rejected"))
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if value == "held":
-            return rows.filter(compliance_status__in=(Lead.Status.BLOCKED, Lead.Status.REJECTED))
-        return rows.filter(compliance_status=value)
-
-
-class HeldForFilter(ChoiceFilter):
-    """By a rule that holds it; of a week, if no time is chosen: findings have no index."""
-
-    title = "held for"
-    parameter_name = "held_for"
-    options = Rule.choices
-    DAYS = 7
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if not self.request.GET.get("from"):
-            rows = rows.filter(received_at__gte=timezone.now() - timedelta(days=self.DAYS))
-        # As the two databases write it; `as_row` and PostgreSQL put the two members first.
-        kept = f'"code": "{value}", "mode": "hold"'
-        findings = Cast("findings", TextField())
-        found: QuerySet[Any] = rows.annotate(kept=findings).filter(kept__contains=kept)
-        return found
-
-
-class LeadTestFilter(ChoiceFilter):
-    title = "tests"
-    parameter_name = "tests"
-    options = (("0", "without"), ("1", "only"))
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return rows.filter(is_test=value == "1")
-
-
 def original_of(response: Any) -> Any:
     """Return the row whose page this is, None if it is another answer."""
     return (getattr(response, "context_data", None) or {}).get("original")
-
-
-@admin.register(Lead)
-class LeadAdmin(RecordAdmin):
-    """Every lead, the person masked; its page, on which whoever may reveals the person."""
-
-    list_display = [
-        "came",
-        "person",
-        "status",
-        "why",
-        "from_source",
-        "state_",
-        "product_",
-        "price_",
-    ]
-    list_display_links = ["came"]
-    list_filter = [LeadStatusFilter, "source", PeriodFilter, HeldForFilter, LeadTestFilter]
-    list_select_related = ["source"]
-    list_per_page = 50
-    search_fields = ["=id", "=external_id"]
-    search_help_text = "The id of a lead, or the vendor's own."
-    ordering = ["-received_at", "-id"]
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.reveal)
-        return [path("<uuid:pk>/reveal/", view, name="leads_lead_reveal"), *super().get_urls()]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(id=UUID(term)), False
-        except ValueError:
-            # by the index on a source's external ids, source by source
-            sources = list(Source.objects.values_list("id", flat=True))
-            found = queryset.filter(source__in=sources, external_id=term)
-            return found.exclude(external_id=""), False
-
-    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
-        lead = self.get_object(request, object_id)
-        if lead is None or not self.has_view_permission(request, lead):
-            return super().change_view(request, object_id, *args, **kwargs)  # which says so
-        if request.method != "GET":
-            raise PermissionDenied  # what happened is not changed
-        # Before it is answered: an undo names who was shown the lead.
-        Disclosure(lead=lead, at=timezone.now(), by_id=request.user.pk, how="page").save()
-        return self.shown(request, lead)
-
-    def shown(self, request: HttpRequest, lead: Lead) -> HttpResponse:
-        """Return the page of a lead."""
-        is_revealed = reveals.is_revealed(request.user, timezone.now(), lead=lead)
-        reviews = list(lead.reviews.select_related("by"))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Lead",
-            "opts": self.opts,
-            "original": lead,
-            "lead": lead,
-            "person": masks.person_of(lead, is_revealed=is_revealed),
-            "is_revealed": is_revealed,
-            "reveal_minutes": int(REVEAL_LASTS.total_seconds() // 60),
-            "findings": reviews[-1].findings_after if reviews else lead.findings,
-            "reviews": reviews,
-            "posts": list(lead.posts.order_by("received_at")[:20]),
-            "look_backs": list(lead.look_backs.select_related("suppression")),
-            "tags": list(lead.tags.all()),
-        }
-        return TemplateResponse(request, "admin/leads/lead/change_form.html", context)
-
-    @method_decorator(require_POST)
-    def reveal(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Write down who is shown the person and why, then show it for some minutes."""
-        if not request.user.has_perms(["leads.view_lead", "leads.reveal_lead"]):
-            raise PermissionDenied
-        lead = get_object_or_404(Lead, pk=pk)
-        try:
-            reveals.reveal(request.user, request.POST.get("reason", ""), lead=lead)
-        except NotDecided as error:
-            self.message_user(request, str(error), messages.ERROR)
-        return redirect("admin:leads_lead_change", pk)
-
-    @admin.display(description="received")
-    def came(self, lead: Lead) -> str:
-        return looks.moment(lead.received_at)
-
-    @admin.display
-    def person(self, lead: Lead) -> str:
-        return looks.marked(masks.who(lead))
-
-    @admin.display
-    def status(self, lead: Lead) -> str:
-        test = format_html(" {}", looks.badge("test")) if lead.is_test else ""
-        return format_html("{}{}", looks.badge(lead.compliance_status), test)
-
-    @admin.display(description="held for")
-    def why(self, lead: Lead) -> str:
-        standing = [one["code"] for one in lead.findings if one["mode"] != Mode.FLAG]
-        return ", ".join(standing) or "-"
-
-    @admin.display(description="source")
-    def from_source(self, lead: Lead) -> str:
-        return looks.marked(lead.source.name)
-
-    @admin.display(description="state")
-    def state_(self, lead: Lead) -> str:
-        return looks.marked(masks.state(lead.state))
-
-    @admin.display(description="price")
-    def price_(self, lead: Lead) -> str:
-        return "-" if lead.price is None else looks.money(lead.price)
-
-    @admin.display(description="product")
-    def product_(self, lead: Lead) -> str:
-        return looks.marked(masks.reference(lead.product))
 
 
 class StateOfSuppression(admin.SimpleListFilter):
