@@ -1,4 +1,4 @@
-"""Measure the pages of the console on what `bench.load` made: `python -m bench.console`.
+"""Measure pages of the console on what `bench.load` made: `python -m bench.console --pages leads`.
 
 For each page: the time at the server, how many statements, the time in the database, and whether
 the plan of any statement reads the whole of a large table. Ends with 1 if one does.
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import statistics
 import sys
 import time
@@ -34,26 +35,16 @@ from django.test import Client
 from django.utils import timezone
 
 from intake.models import Post
+from leads.columns import COLUMNS
 from leads.models import Lead, Suppression
 from sources.models import Source
 
 # Name, path. In braces: what `places` finds on this database.
-PAGES = [
+CONSOLE = [
     ("home", "/admin/"),
     ("desk, which leads to", "/admin/desk/"),
     ("desk: the oldest lead", "/admin/desk/lead/{waiting}/"),
     ("desk: those alike", "/admin/desk/lead/{waiting}/alike/"),
-    ("leads", "/admin/leads/lead/"),
-    ("leads, page 50", "/admin/leads/lead/?p=50"),
-    ("leads, blocked", "/admin/leads/lead/?status=Blocked"),
-    ("leads, rejected", "/admin/leads/lead/?status=Rejected"),
-    ("leads of the busiest source", "/admin/leads/lead/?source__id__exact={busy}"),
-    ("leads of the quietest source", "/admin/leads/lead/?source__id__exact={quiet}"),
-    ("leads of one source, rejected",
-     "/admin/leads/lead/?source__id__exact={busy}&status=Rejected"),
-    ("leads held for a rule, a week", "/admin/leads/lead/?held_for=duplicate&status=held"),
-    ("leads of a day", "/admin/leads/lead/?from={day}&to={next_day}&tests=0"),
-    ("leads by external id", "/admin/leads/lead/?q={external_id}"),
     ("a lead", "/admin/leads/lead/{lead}/change/"),
     ("a lead that waits", "/admin/leads/lead/{waiting}/change/"),
     ("sources", "/admin/sources/source/"),
@@ -80,12 +71,63 @@ PAGES = [
     ("reviews, released", "/admin/leads/review/?decision__exact=release"),
     ("audit", "/admin/audit/"),
 ]  # fmt: skip
+# The list of leads: the pages of it, each filter alone and with one day, and searches, which are
+# sent: path, data.
+LIST = "/admin/leads/lead/"
+FILTERS = [
+    ("of the busiest source", "source={busy}"),
+    ("of the quietest source", "source={quiet}"),
+    ("of a vendor", "vendor={vendor}"),
+    ("of a business", "business={business}"),
+    ("approved", "status=Approved"),
+    ("blocked", "status=Blocked"),
+    ("rejected", "status=Rejected"),
+    ("blocked or rejected", "status=held"),
+    ("finding: frequent", "finding=duplicate"),
+    ("finding: rare", "finding=product-not-allowed"),
+    ("finding: none", "finding=check-unavailable"),
+    ("held for", "held_for=consent-missing"),
+    ("state", "state=TX"),
+    ("state: rare", "state=WY"),
+    ("state: none", "state=GU"),
+    ("product", "product=Solar"),
+    ("product: of long ago", "product=Gutters"),
+    ("vertical", "vertical=Home"),
+    ("sub ID", "sub_id=sub-3"),
+    ("sub ID: of long ago", "sub_id=sub-old"),
+    ("price: wide", "price_from=10&price_to=20"),
+    ("price: narrow", "price_from=12.50&price_to=12.75"),
+    ("price: of long ago", "price_from=99&price_to=100"),
+    ("price: from", "price_from=43"),
+    ("price: to", "price_to=5"),
+    ("tag", "tag={tag}"),
+    ("tag: rare", "tag={rare_tag}"),
+    ("without tests", "tests=0"),
+    ("tests only", "tests=1"),
+]
+SEARCHES = ("id", "phone", "email", "external_id", "name", "name_prefix", "ending")
+LEADS = [
+    ("first page", LIST),
+    ("page 2", LIST + "?after={place_50}"),
+    ("page 10,000", LIST + "?after={place_500000}"),
+    ("page 10,000, every column", LIST + "?after={place_500000}&cols={columns}"),
+    ("oldest first", LIST + "?order=oldest"),
+    ("last 30 days", LIST + "?period=30d"),
+    ("a year ago", LIST + "?from={first_day}&to={first_day}"),
+    *((name, f"{LIST}?{query}") for name, query in FILTERS),
+    *((f"{name}, one day", f"{LIST}?{query}&from={{day}}&to={{next_day}}")
+      for name, query in FILTERS),
+    ("three filters", LIST + "?status=held&state=TX&vertical=Home&period=30d"),
+    *((f"search: {one}", LIST, {"find": f"{{{one}}}"}) for one in SEARCHES),
+    ("a lead", "/admin/leads/lead/{lead}/change/"),
+]  # fmt: skip
+SETS: dict[str, list[Any]] = {"console": CONSOLE, "leads": LEADS}
 LARGE = ("leads_lead", "intake_post", "leads_suppression")
 SETTINGS = (
     *("fsync", "synchronous_commit", "shared_buffers", "effective_cache_size", "work_mem"),
     *("random_page_cost", "max_parallel_workers_per_gather", "jit"),
 )
-RESULTS = Path(__file__).resolve().parent / "results" / "console.md"
+RESULTS = Path(__file__).resolve().parent / "results"
 USER = "bench"
 
 
@@ -94,12 +136,35 @@ def places() -> dict[str, Any]:
     volumes = list(
         Lead.objects.values("source").annotate(count=Count("id")).order_by("count", "source")
     )
+    newest = Lead.objects.order_by("-received_at", "-id")
+    count = Lead.objects.count()
+
+    def place(number: int) -> Any:
+        """Return the lead after so many of the newest ones, or the last but some."""
+        number = min(number, count - 100)
+        return newest[number : number + 1].get().id
+
     day = timezone.now().replace(hour=5, minute=0, second=0) - timedelta(days=7)
     lead = Lead.objects.filter(erased_at=None).exclude(external_id="")[1000]
+    busy = Source.objects.get(id=volumes[-1]["source"])
     refused = Post.objects.without_new_lead().filter(lead=None).order_by("-received_at")[10]
     return {
         "busy": volumes[-1]["source"],
         "quiet": volumes[0]["source"],
+        "vendor": busy.vendor_id,
+        "business": busy.business_id,
+        "tag": busy.business.tags.get(name="web form").id,
+        "rare_tag": busy.business.tags.get(name="spring").id,
+        "columns": ",".join(one.name for one in COLUMNS),
+        "place_50": place(50),
+        "place_500000": place(500_000),
+        "first_day": timezone.localdate(Lead.objects.earliest("received_at").received_at),
+        "id": lead.id,
+        "phone": f"({lead.phone[2:5]}) {lead.phone[5:8]}-{lead.phone[8:]}",
+        "email": lead.email.upper(),
+        "name": f"{lead.first_name} {lead.last_name}",
+        "name_prefix": lead.last_name[:4],
+        "ending": lead.phone[-4:],
         "day": f"{day:%Y-%m-%dT%H:%M:%SZ}",
         "next_day": f"{day + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}",
         "lead": lead.id,
@@ -159,9 +224,18 @@ class Measured:
 HEADINGS = ["page", "median ms", "p90 ms", "statements", "in database ms", "whole tables read"]
 
 
-def measure(client: Client, name: str, path: str, repeat: int) -> Measured:
+def ask(client: Client, path: str, data: dict[str, str] | None) -> Any:
+    """Return the answer of a page; what is sent leads to one, which is asked for too."""
+    if data is None:
+        return client.get(path, secure=True)
+    return client.post(path, data, secure=True, follow=True)
+
+
+def measure(
+    client: Client, name: str, path: str, repeat: int, data: dict[str, str] | None = None
+) -> Measured:
     """Return what a page takes, asked for once to warm up and then `repeat` times."""
-    response = client.get(path, secure=True)
+    response = ask(client, path, data)
     measured = Measured(name, path, response.status_code)
     if response.status_code != 200:
         return measured
@@ -170,7 +244,7 @@ def measure(client: Client, name: str, path: str, repeat: int) -> Measured:
         statements = Statements()
         started = time.perf_counter()
         with connection.execute_wrapper(statements):
-            client.get(path, secure=True)
+            ask(client, path, data)
         measured.took_ms.append((time.perf_counter() - started) * 1000)
         measured.database_ms.append(statements.seconds * 1000)
     measured.statements = len(statements.run)
@@ -178,12 +252,23 @@ def measure(client: Client, name: str, path: str, repeat: int) -> Measured:
     for sql, params in statements.run:
         if not sql.lstrip(" (").upper().startswith(("SELECT", "WITH")):
             continue
+        if connection.vendor == "sqlite":
+            measured.scans += [f"{table} ({why(sql)})" for table in scanned_by_sqlite(sql, params)]
+            continue
         text = as_text(sql, params)
         plan = explain(text)
         measured.scans += [f"{table} ({why(text)})" for table in scanned(plan)]
         if plan["Total Cost"] > slowest:
             slowest, measured.slowest = plan["Total Cost"], text
     return measured
+
+
+def scanned_by_sqlite(sql: str, params: Any) -> list[str]:
+    """Return the large tables that SQLite reads whole, not by an index."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+        steps = [row[-1] for row in cursor.fetchall()]
+    return [one for step in steps for one in LARGE if step == f"SCAN {one}"]
 
 
 def as_text(sql: str, params: Any) -> str:
@@ -226,8 +311,13 @@ def why(sql: str) -> str:
     return sql[:90]
 
 
-def machine() -> list[str]:
-    """Return on what was measured; nothing that names the machine."""
+def database_told() -> tuple[str, str]:
+    """Return what the database is and how it is set, and its size."""
+    if connection.vendor == "sqlite":
+        return (
+            f"SQLite {sqlite3.sqlite_version}, WAL, synchronous FULL",
+            f"{Path(connection.settings_dict['NAME']).stat().st_size // 2**20} MB",
+        )
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         (version,) = cursor.fetchone()
@@ -237,10 +327,16 @@ def machine() -> list[str]:
             told.append(f"{name} {cursor.fetchone()[0]}")
         cursor.execute("SELECT pg_size_pretty(pg_database_size(current_database()))")
         (size,) = cursor.fetchone()
+    return f"PostgreSQL {version}: {', '.join(told)}", size
+
+
+def machine() -> list[str]:
+    """Return on what was measured; nothing that names the machine."""
+    told, size = database_told()
     return [
         f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         f"Python {platform.python_version()}, Django {django.get_version()}",
-        f"PostgreSQL {version}: {', '.join(told)}",
+        told,
         f"{Lead.objects.count():,} leads, {Post.objects.count():,} posts, "
         f"{Suppression.objects.count():,} suppressions, {Source.objects.count()} sources; {size}",
     ]
@@ -264,13 +360,14 @@ def table(measured: list[Measured]) -> str:
 def main(words: list[str]) -> int:
     """Do as the command line says; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
+    parser.add_argument("--pages", choices=SETS, default="console")
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--only", default="", help="only pages whose name holds this")
     parser.add_argument("--slowest", action="store_true", help="print each page's costliest SELECT")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help="write the table into results/")
     given = parser.parse_args(words)
-    if connection.vendor != "postgresql" or not Lead.objects.exists():
-        print("Set DATABASE_URL to a PostgreSQL that bench.load has filled.", file=sys.stderr)
+    if not Lead.objects.exists():
+        print("Set DATABASE_URL to what bench.load or bench.copy has filled.", file=sys.stderr)
         return 1
     user, _ = get_user_model().objects.get_or_create(
         username=USER, defaults={"is_staff": True, "is_superuser": True}
@@ -278,11 +375,11 @@ def main(words: list[str]) -> int:
     client = Client(SERVER_NAME="localhost")
     client.force_login(user)
     found = places()
-    measured = [
-        measure(client, name, path.format(**found), given.repeat)
-        for name, path in PAGES
-        if given.only in name
-    ]
+    measured = []
+    for name, path, *sent in SETS[given.pages]:
+        if given.only in name:
+            data = {key: text.format(**found) for key, text in sent[0].items()} if sent else None
+            measured.append(measure(client, name, path.format(**found), given.repeat, data))
     print(table(measured))
     if given.slowest:
         for one in measured:
@@ -292,11 +389,12 @@ def main(words: list[str]) -> int:
     is_broken = any(one.status not in (200, 302, 404) for one in measured)
     if given.write:
         about = "\n".join(f"- {line}" for line in machine())
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(
-            "# The pages of the console at a million leads\n\n"
-            f"`python -m bench.load`, then `python -m bench.console --repeat {given.repeat} "
-            "--write`: each page asked for in one process, once to warm up.\n\n"
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{given.pages}-{connection.vendor}.md").write_text(
+            f"# Pages of the console: {given.pages}, {Lead.objects.count():,} leads\n\n"
+            f"`python -m bench.console --pages {given.pages} --repeat {given.repeat} --write` on "
+            "what `python -m bench.load` made (for SQLite, `python -m bench.copy` of it): each "
+            "page asked for in one process, once to warm up.\n\n"
             f"{about}\n\n{table(measured)}\n"
         )
     return 1 if is_scanned or is_broken else 0

@@ -73,8 +73,10 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
                 "reconnect_timeout": 2,
             },
         }
-        if IS_WEB:  # what the URL says comes after, and wins
-            options["options"] = f"{time_limits()} {options.get('options', '')}".strip()
+        # PostgreSQL would compile, for longer than it runs, what it thinks to be costly. What the
+        # URL says comes after, and wins.
+        given = ["-c jit=off", time_limits() if IS_WEB else "", options.get("options", "")]
+        options["options"] = " ".join(filter(None, given))
     return url
 
 

@@ -47,6 +47,24 @@ def midnight(on: date) -> datetime:
     return caps.midnight(on, timezone.get_current_timezone())
 
 
+def bound(text: str, *, is_end: bool = False) -> datetime:
+    """Return the moment that a URL names; a date is its midnight, or as an end that after it.
+
+    Raises ValueError for what is no moment, or none that can be told in every zone.
+    """
+    try:
+        if len(text) == len("2026-11-25"):
+            on = date.fromisoformat(text)
+            at = midnight(on + timedelta(days=1) if is_end else on)
+        else:
+            at = datetime.fromisoformat(text)
+    except OverflowError:
+        raise ValueError(text) from None
+    if at.year not in YEARS:
+        raise ValueError(text)
+    return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
+
+
 class PeriodFilter(admin.ListFilter):
     """From a moment until before another: `from` and `to`, dates or date-times with their zone.
 
@@ -78,16 +96,9 @@ class PeriodFilter(admin.ListFilter):
         if not text:
             return None
         try:
-            if len(text) == len("2026-11-25"):
-                on = date.fromisoformat(text)
-                at = midnight(on + timedelta(days=1) if name == "to" else on)
-            else:
-                at = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
+            return bound(text, is_end=name == "to")
+        except ValueError:
             raise IncorrectLookupParameters from None
-        if at.year not in YEARS:  # what lies beyond cannot be told in every zone
-            raise IncorrectLookupParameters
-        return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since, until = self.bound("from"), self.bound("to")

@@ -96,15 +96,16 @@ def ago(at: datetime | None) -> SafeString:
 
 
 def moment(at: datetime | None) -> SafeString:
-    """Return a moment in the console's zone, to the second."""
+    """Return a moment in the console's zone, to the second; of another year, with that."""
     if at is None:
         return mark_safe('<span class="quiet">never</span>')
     local = timezone.localtime(at)
+    is_now = local.year == timezone.localdate().year
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         at.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S %Z}",
-        f"{local:%b %-d, %H:%M:%S}",
+        f"{local:%b %-d, %H:%M:%S}" if is_now else f"{local:%b %-d, %Y, %H:%M:%S}",
     )
 
 

@@ -85,7 +85,9 @@ def column(model: type[models.Model], name: str) -> str:
 
 def as_field(field: Any, value: Any) -> Any:
     """Return a raw column's value as its field has it in Python."""
-    for convert in connection.ops.get_db_converters(field.get_col(field.model._meta.db_table)):
+    column = field.get_col(field.model._meta.db_table)
+    converters = connection.ops.get_db_converters(column) + field.get_db_converters(connection)
+    for convert in converters:
         value = convert(value, None, connection)
     return value
 
@@ -93,3 +95,35 @@ def as_field(field: Any, value: Any) -> Any:
 def as_parameter(field: Any, value: Any) -> Any:
     """Return a value of Python as the database takes it for a column of this field."""
     return field.get_db_prep_value(value, connection)
+
+
+def distinct(
+    model: type[models.Model], name: str, at_most: int, low: Any = None, high: Any = None
+) -> list[Any]:
+    """Return the values of a column that begins an index, in order, `low` and `high` included.
+
+    From each value the index is asked for the next one, so that it costs what there are of them,
+    not of rows. "" and NULL are none.
+    """
+    field: Any = model._meta.get_field(name)
+    own = name_of(model, name)
+    is_text = isinstance(field, models.CharField)
+    # "not empty" in the words of the index, for which it would not be used otherwise
+    kept = f"NOT ({own} = '')" if is_text else f"{own} IS NOT NULL"
+    first, values = kept, []
+    for sign, bound in ((">=", low), ("<=", high)):
+        if bound is not None:
+            first += f" AND {own} {sign} %s"
+            values.append(as_parameter(field, bound))
+    below = "" if high is None else f" AND {own} <= %s"
+    least = f"SELECT min({own}) FROM {table(model)} WHERE"
+    sql = (
+        f"WITH RECURSIVE found(value) AS ({least} {first} UNION ALL "
+        f"SELECT ({least} {kept} AND {own} > found.value{below}) FROM found "
+        "WHERE found.value IS NOT NULL) SELECT value FROM found WHERE value IS NOT NULL LIMIT %s"
+    )
+    if below:
+        values.append(values[-1])
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*values, at_most])
+        return [as_field(field, row[0]) for row in cursor.fetchall()]

@@ -580,7 +580,7 @@ def test_a_second_factor_costs_one_query_a_page(
 
 
 def test_the_page_of_a_refusal_says_who_can_help(db: None) -> None:
-    response = signed_in().get(reverse("admin:leads_lead_changelist"))
+    response = signed_in().get(reverse("admin:intake_post_changelist"))
     assert response.status_code == 403
     said = text_of(response)
     assert "Your roles do not open this page" in said

@@ -82,6 +82,8 @@ desk_undo                       sppppp/s---rr
 desk_take_over                  sppppp/s---rr
 desk_reveal                     sppppp/s---rr
 leads_lead_reveal               sppppp/s--rrr
+leads_views                     sppppp/s-rrrr
+leads_view                      sppppp/s-4444
 intake_post_replay              sppppp/s--r-r
 intake_post_reveal              sppppp/s--rrr
 source_overview                 s--ooo/s--ooo
@@ -118,6 +120,7 @@ ROWS = {
         "waiting_lead",
     ),
     "desk_undo": "released_lead",
+    "leads_view": "leads_lead",  # which no view has for its id
     "source_revoke_key": "sources_sourcekey",
     "suppression_release": "leads_suppression",
     "source_approve": "evil_source",

@@ -1,107 +1,58 @@
-"""Analysts browse leads: the list of all, the person masked, and a page for each."""
+"""Analysts browse leads: a list that is narrowed, searched and kept as views, the person masked."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
-from django.http import HttpRequest
-from django.urls import path
-from django.utils import timezone
-from django.utils.html import format_html
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_POST
 
+from intake.trouble import is_time_up
 from leadping.console import lead as lead_page
-from leads import masks
+from leadping.console.pages import View, needs, page
+from leads import search
 from leads.admin import RecordAdmin
-from leads.filters import ChoiceFilter, PeriodFilter
-from leads.models import Lead
-from sources import looks
-from sources.models import Source
-from sources.rules import Mode, Rule
+from leads.browse import FILTERS, ORDERS, PERIODS, Browse, Filter, Page, Totals
+from leads.columns import COLUMNS
+from leads.models import Lead, SavedView
+from leads.saved import NotSaved
 
+LIST = "admin:leads_lead_changelist"
+TOO_MUCH = "There is too much to look through: narrow the list, by a time for example."
 
-class LeadStatusFilter(ChoiceFilter):
-    title = "status"
-    parameter_name = "status"
-    options = (*((one.value, one.label) for one in Lead.Status), ("held", "Blocked or rejected"))
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if value == "held":
-            return rows.filter(compliance_status__in=(Lead.Status.BLOCKED, Lead.Status.REJECTED))
-        return rows.filter(compliance_status=value)
-
-
-class HeldForFilter(ChoiceFilter):
-    """By a rule that holds it; of a week, if no time is chosen: findings have no index."""
-
-    title = "held for"
-    parameter_name = "held_for"
-    options = Rule.choices
-    DAYS = 7
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if not self.request.GET.get("from"):
-            rows = rows.filter(received_at__gte=timezone.now() - timedelta(days=self.DAYS))
-        # As the two databases write it; `as_row` and PostgreSQL put the two members first.
-        kept = f'"code": "{value}", "mode": "hold"'
-        findings = Cast("findings", TextField())
-        found: QuerySet[Any] = rows.annotate(kept=findings).filter(kept__contains=kept)
-        return found
-
-
-class LeadTestFilter(ChoiceFilter):
-    title = "tests"
-    parameter_name = "tests"
-    options = (("0", "without"), ("1", "only"))
-
-    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return rows.filter(is_test=value == "1")
+# What the form of filters shows beside one another, below a heading.
+GROUPS = (
+    ("When", ("period", "from", "to")),
+    ("From whom", ("source", "vendor", "business", "sub_id")),
+    ("What became of it", ("status", "finding", "held_for")),
+    ("What it is", ("state", "product", "vertical", "tag")),
+    ("Price and tests", ("price_from", "price_to", "tests")),
+)
 
 
 class LeadAdmin(RecordAdmin):
-    """Every lead, the person masked; its page, on which whoever may reveals the person."""
-
-    list_display = [
-        "came",
-        "person",
-        "status",
-        "why",
-        "from_source",
-        "state_",
-        "product_",
-        "price_",
-    ]
-    list_display_links = ["came"]
-    list_filter = [LeadStatusFilter, "source", PeriodFilter, HeldForFilter, LeadTestFilter]
-    list_select_related = ["source"]
-    list_per_page = 50
-    search_fields = ["=id", "=external_id"]
-    search_help_text = "The id of a lead, or the vendor's own."
-    ordering = ["-received_at", "-id"]
+    """Every lead, the person masked: its list, and a page for each."""
 
     def get_urls(self) -> list[Any]:
         pages = [
             path(route, self.admin_site.admin_view(view), name=name)
-            for route, view, name in lead_page.PAGES
+            for route, view, name in (*lead_page.PAGES, *PAGES)
         ]
         return [*pages, *super().get_urls()]
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(id=UUID(term)), False
-        except ValueError:
-            # by the index on a source's external ids, source by source
-            sources = list(Source.objects.values_list("id", flat=True))
-            found = queryset.filter(source__in=sources, external_id=term)
-            return found.exclude(external_id=""), False
+    @method_decorator(sensitive_post_parameters())
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if not self.has_view_permission(request):
+            raise PermissionDenied("leads.view_lead")
+        if request.method == "POST":
+            return searched(request)
+        return listed(request)
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         lead = self.get_object(request, object_id)
@@ -111,36 +62,175 @@ class LeadAdmin(RecordAdmin):
             raise PermissionDenied  # what happened is not changed
         return lead_page.shown(request, lead)
 
-    @admin.display(description="received")
-    def came(self, lead: Lead) -> str:
-        return looks.moment(lead.received_at)
 
-    @admin.display
-    def person(self, lead: Lead) -> str:
-        return looks.marked(masks.who(lead))
+def may_reveal(request: HttpRequest) -> bool:
+    """Say whether who looks may see persons, if for each with a reason."""
+    return bool(request.user.has_perm("leads.reveal_lead"))
 
-    @admin.display
-    def status(self, lead: Lead) -> str:
-        test = format_html(" {}", looks.badge("test")) if lead.is_test else ""
-        return format_html("{}{}", looks.badge(lead.compliance_status), test)
 
-    @admin.display(description="held for")
-    def why(self, lead: Lead) -> str:
-        standing = [one["code"] for one in lead.findings if one["mode"] != Mode.FLAG]
-        return ", ".join(standing) or "-"
+def listed(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the list as the URL asks for it; what is wrong in it is told and left out."""
+    given = request.GET.dict()
+    if "col" in request.GET:  # the boxes of the form of columns
+        given["cols"] = ",".join(request.GET.getlist("col"))
+        del given["col"]
+    browse = Browse(given, may_reveal=may_reveal(request))
+    known = {*FILTERS, *search.PARAMS, "cols", "order", "after", "before"}
+    unknown = given.keys() - known
+    if unknown:
+        browse.faults.append("The list has no such filter: " + ", ".join(sorted(unknown))[:100])
+    for one in browse.faults:
+        messages.warning(request, one)
+    if browse.faults or "col" in request.GET or not all(given.values()):
+        return redirect(f"{request.path}?{browse.query()}")
+    return shown(request, browse)
 
-    @admin.display(description="source")
-    def from_source(self, lead: Lead) -> str:
-        return looks.marked(lead.source.name)
 
-    @admin.display(description="state")
-    def state_(self, lead: Lead) -> str:
-        return looks.marked(masks.state(lead.state))
+def shown(
+    request: HttpRequest, browse: Browse, typed: str = "", trouble: str = ""
+) -> HttpResponseBase:
+    """Return the page of the list; `typed` is what was searched for and not found."""
+    found: Page | None = None
+    totals: Totals | None = None
+    try:
+        found = browse.page()
+        totals = browse.totals()
+    except DatabaseError as error:
+        if not is_time_up(error):
+            raise
+        trouble = "" if found else TOO_MUCH
+    leads = found.leads if found else []
+    query = browse.query()
+    views = list(SavedView.objects.for_user(request.user).select_related("by"))
+    chips = browse.chips()
+    return page(
+        request,
+        "leads.html",
+        "Leads",
+        opts=Lead._meta,
+        browse=browse,
+        query=query,
+        columns=browse.columns,
+        rows=[(one, [column.shown(one) for column in browse.columns]) for one in leads],
+        found=found,
+        totals=totals,
+        foot=foot_of(browse, totals) if totals and leads else [],
+        chips=chips,
+        has_tests="tests" not in browse.chosen,
+        periods=[
+            (label, browse.query(("from", "to", "period"), period=name), name)
+            for name, label in PERIODS.items()
+        ],
+        any_time=browse.query(("from", "to", "period")),
+        groups=[(title, [field_of(browse, name) for name in names]) for title, names in GROUPS],
+        carried=carried(browse, FILTERS),
+        carried_by_columns=carried(browse, ["cols"]),
+        choice=[(one, one in browse.columns) for one in COLUMNS],
+        orders=[
+            (label, browse.query(("order",), **({} if name == "newest" else {"order": name})), name)
+            for name, label in ORDERS.items()
+        ],
+        views=[(one, one.query == query, one.by_id == request.user.pk) for one in views],
+        is_view=any(one.query == query for one in views),
+        typed=typed,
+        trouble=trouble,
+    )
 
-    @admin.display(description="price")
-    def price_(self, lead: Lead) -> str:
-        return "-" if lead.price is None else looks.money(lead.price)
 
-    @admin.display(description="product")
-    def product_(self, lead: Lead) -> str:
-        return looks.marked(masks.reference(lead.product))
+def field_of(browse: Browse, name: str) -> tuple[Filter, str, list[tuple[str, str]] | None]:
+    """Return a filter of the form, what is chosen, and what is offered; None where one types."""
+    one = FILTERS[name]
+    chosen = browse.chosen.get(name, "")
+    options = one.options(browse) if one.options else None
+    if options is not None and chosen and chosen not in dict(options):
+        options = [(chosen, one.shown(chosen)), *options]  # or sending the form would lose it
+    if one.kind == "date":
+        chosen = chosen[: len("2026-11-25")] if options is None else chosen
+    return one, chosen, options
+
+
+def carried(browse: Browse, without: Any) -> list[tuple[str, str]]:
+    """Return what a form of the list carries along besides what it asks for itself."""
+    return [
+        (name, text)
+        for name, text in QueryDict(browse.query(without)).items()
+        if isinstance(text, str)
+    ]
+
+
+def foot_of(browse: Browse, totals: Totals) -> list[str]:
+    """Return the totals under each column."""
+    told = {
+        "complianceStatus": ", ".join(
+            f"{totals.by_status[one]:,} {one.lower()}"
+            for one in Lead.Status.values
+            if one in totals.by_status
+        ),
+        "price": f"{totals.price:,.2f}" if totals.priced else "",
+    }
+    cells = [told.get(one.name, "") for one in browse.columns]
+    if browse.columns[0].name not in told:
+        cells[0] = "Newest 10,000" if totals.is_capped else "Total"
+    return cells
+
+
+@sensitive_variables("text", "found")
+def searched(request: HttpRequest) -> HttpResponseBase:
+    """Lead to the leads that fit what was typed; it stays out of the URL, which is kept in logs."""
+    text = request.POST.get("find", "").strip()
+    allowed = may_reveal(request)
+    found = search.find(text, may_reveal=allowed)
+    if found:
+        best = found[0]
+        return redirect(f"{reverse(LIST)}?{best.param}={best.value}")
+    browse = Browse({}, may_reveal=allowed)
+    trouble = search.why_not(text, may_reveal=allowed) if text else ""
+    return shown(request, browse, text, trouble)
+
+
+# --- views that are kept --------------------------------------------------------------------------
+
+
+@require_POST
+@needs("leads.view_lead")
+def keep_view(request: HttpRequest) -> HttpResponseBase:
+    """Keep the filters and columns of a list under a name."""
+    given = QueryDict(request.POST.get("query", "")).dict()
+    query = Browse(given, may_reveal=may_reveal(request)).query()
+    is_shared = request.POST.get("is_shared") == "on"
+    try:
+        view = SavedView.objects.keep(
+            request.user, request.POST.get("name", ""), query, is_shared=is_shared
+        )
+    except NotSaved as error:
+        messages.error(request, str(error))
+    else:
+        told = "shared with everybody who may see leads" if is_shared else "for you alone"
+        messages.success(request, f"The view “{view.name}” is kept, {told}.")
+    return redirect(f"{reverse(LIST)}?{query}")
+
+
+@require_POST
+@needs("leads.view_lead")
+def change_view(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Share a view of one's own, keep it to oneself again, or delete it."""
+    view = get_object_or_404(SavedView, pk=pk, by=request.user)
+    verb = request.POST.get("verb")
+    if verb == "delete":
+        view.delete()
+        messages.success(request, f"The view “{view.name}” is gone.")
+    elif verb in ("share", "unshare"):
+        view.is_shared = verb == "share"
+        view.save(update_fields=["is_shared"])
+        told = "shared" if view.is_shared else "for you alone"
+        messages.success(request, f"The view “{view.name}” is {told}.")
+    else:
+        messages.error(request, "Nothing was done: there is no such verb.")
+    return redirect(f"{reverse(LIST)}?{view.query}")
+
+
+# Below the list of leads: route, view, name.
+PAGES: list[tuple[str, View, str]] = [
+    ("views/", keep_view, "leads_views"),
+    ("views/<uuid:pk>/", change_view, "leads_view"),
+]

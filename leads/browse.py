@@ -1,0 +1,606 @@
+"""The list of leads: what it is narrowed by, how it is paged, and what it adds up to.
+
+It never scans: every filter has an index in the order of the list, or is told apart into values
+that have. A page begins after the last lead of the one before, and counting stops at 10,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from leads import columns, geography, masks, normalize, search
+from leads.columns import Column
+from leads.filters import bound, midnight
+from leads.models import Lead
+from sources.models import Source, Tag
+from sources.rules import Mode, Rule
+from sources.sql import as_field, distinct, name_of
+
+PAGE_ROWS = 50
+COUNTED_AT_MOST = 10_000
+# So many values a filter may stand for, each with a query of its own in the statement.
+BRANCHES_AT_MOST = 40
+OPTIONS_AT_MOST = 200
+FOUND_AT_MOST = 1000
+HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
+STANDING = (Mode.HOLD.value, Mode.REJECT.value)
+PERIODS = {
+    "today": "Today",
+    "yesterday": "Yesterday",
+    "7d": "Last 7 days",
+    "30d": "Last 30 days",
+    "month": "This month",
+    "last-month": "Last month",
+}
+ORDERS = {"newest": "Newest first", "oldest": "Oldest first"}
+
+
+class BadFilter(ValueError):
+    """A filter cannot be read; its message says why, in words for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one filter asks of a lead.
+
+    `branches`: the same told apart into values that exclude each other, each of which an index has
+    in the order of the list. `is_ordered`: it is itself one such value.
+    """
+
+    q: Q
+    branches: tuple[Q, ...] = ()
+    is_ordered: bool = False
+
+
+Options = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter of the list: its name in the URL, and how its value is read.
+
+    `options` are the values that are offered with their labels, None where one is typed; `shown`
+    is how a typed value is shown. `read` raises BadFilter.
+    """
+
+    name: str
+    label: str
+    read: Callable[[Browse, str], Condition]
+    options: Callable[[Browse], Options] | None = None
+    shown: Callable[[str], str] = str
+    kind: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter that is in force: what it says, and the query without it."""
+
+    label: str
+    value: str
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some leads of the list, in order, and the queries of the pages around, "" where none is."""
+
+    leads: list[Lead]
+    newer: str
+    older: str
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the newest leads of the list add up to, tests apart; at most 10,000.
+
+    `price` is the sum of those that have one.
+    """
+
+    by_status: dict[str, int] = field(default_factory=dict)
+    tests: int = 0
+    price: Decimal = Decimal(0)
+    priced: int = 0
+
+    @property
+    def leads(self) -> int:
+        return sum(self.by_status.values())
+
+    @property
+    def rows(self) -> int:
+        return self.leads + self.tests
+
+    @property
+    def is_capped(self) -> bool:
+        return self.rows >= COUNTED_AT_MOST
+
+    @property
+    def mean_price(self) -> Decimal | None:
+        """Return the mean price of a lead that has one, to the cent."""
+        return round(self.price / self.priced, 2) if self.priced else None
+
+
+class Browse:
+    """The list as a URL asks for it: filters, a search, columns, order and place.
+
+    What cannot be read is left out, and told in `faults`. `may_reveal`: whether who looks may see
+    persons, and so search by a part of a name or phone.
+    """
+
+    def __init__(self, given: Mapping[str, str], *, may_reveal: bool = False) -> None:
+        self.may_reveal = may_reveal
+        self.faults: list[str] = []
+        self.chosen: dict[str, str] = {}
+        self.conditions: dict[str, Condition] = {}
+        self.found: search.Fitting | None = None
+        self.columns = self._columns(given.get("cols", ""))
+        self.order = given.get("order") if given.get("order") in ORDERS else "newest"
+        for one in FILTERS.values():
+            text = given.get(one.name, "").strip()
+            if not text:
+                continue
+            try:
+                self.conditions[one.name] = one.read(self, text)
+            except BadFilter as error:
+                self.faults.append(f"{one.label}: {error}")
+            else:
+                self.chosen[one.name] = text
+        for name in search.PARAMS:
+            if text := given.get(name, "").strip():
+                self._search(name, text)
+                break
+        self.after = self._place("after", given)
+        self.before = None if self.after else self._place("before", given)
+
+    def _columns(self, text: str) -> list[Column]:
+        names = [one for one in text.split(",") if one]
+        unknown = [one for one in names if one not in columns.BY_NAME]
+        if unknown:
+            self.faults.append("Columns: there is none of that name.")
+        names = [one for one in dict.fromkeys(names) if one in columns.BY_NAME]
+        return [columns.BY_NAME[one] for one in names or columns.BY_DEFAULT]
+
+    def _search(self, name: str, text: str) -> None:
+        try:
+            self.found = search.fitting(name, text, may_reveal=self.may_reveal)
+        except search.NotFitting as error:
+            self.faults.append(str(error))
+        else:
+            self.chosen[name] = text
+            self.conditions[name] = Condition(self.found.q, is_ordered=True)
+
+    def _place(self, name: str, given: Mapping[str, str]) -> Lead | None:
+        text = given.get(name, "")
+        if not text:
+            return None
+        key = uuid_of(text)
+        found = Lead.objects.filter(id=key).only("received_at").first() if key else None
+        if found is None:
+            self.faults.append("The page began at a lead that is not there: this is the first one.")
+        return found
+
+    # --- what there is to choose from -----------------------------------------------------------
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """Return all sources by their id, with vendor and business."""
+        rows = Source.objects.select_related("vendor", "business").order_by("name", "id")
+        only = rows.only("name", "vendor__name", "business__name")
+        return {str(one.id): one for one in only}
+
+    @cached_property
+    def tags(self) -> dict[str, Tag]:
+        """Return all tags by their id, with the business."""
+        rows = Tag.objects.select_related("business").order_by("name", "business__name")
+        return {str(one.id): one for one in rows[:OPTIONS_AT_MOST]}
+
+    @cached_property
+    def found_texts(self) -> list[str]:
+        """Return all texts of codes and modes that leads have in `found`."""
+        return distinct(Lead, "found", FOUND_AT_MOST)
+
+    # --- the URL --------------------------------------------------------------------------------
+
+    def query(self, without: Iterable[str] = (), **more: str) -> str:
+        """Return the query of this list, in one order, with some parts left out or replaced.
+
+        Of a place in it only what is given in `more`. Nothing of a person is in it.
+        """
+        given = dict(self.chosen)
+        if self.columns != [columns.BY_NAME[one] for one in columns.BY_DEFAULT]:
+            given["cols"] = ",".join(one.name for one in self.columns)
+        if self.order != "newest":
+            given["order"] = str(self.order)
+        given = {name: text for name, text in given.items() if name not in without} | more
+        return urlencode(sorted(given.items()), safe=",:")
+
+    def chips(self) -> list[Chip]:
+        """Return the filters in force, in the order of the table, a search first."""
+        chips = []
+        for name in [*search.PARAMS, *FILTERS]:
+            if name not in self.chosen:
+                continue
+            if name in FILTERS:
+                one, text = FILTERS[name], self.chosen[name]
+                labels = dict(one.options(self)) if one.options else {}
+                label, value = one.label, labels.get(text, "") or one.shown(text)
+            else:
+                assert self.found
+                label, value = "Search", self.found.told
+            chips.append(Chip(label, value, self.query([name])))
+        return chips
+
+    # --- the rows -------------------------------------------------------------------------------
+
+    def branches(self) -> list[QuerySet[Lead]]:
+        """Return the leads of the list as one query, or as several without a lead in common.
+
+        Several where a filter stands for several values, and nothing else gives the order: the
+        newest of each are found by an index, where those of all would be sorted.
+        """
+        whole = Q()
+        for one in self.conditions.values():
+            whole &= one.q
+        parts: tuple[Q, ...] = ()
+        if not any(one.is_ordered for one in self.conditions.values()):
+            told_apart = [one.branches for one in self.conditions.values() if one.branches]
+            parts = min(told_apart, key=len, default=())
+        return [Lead.objects.filter(whole & one) for one in parts or (Q(),)]
+
+    def page(self) -> Page:
+        """Return the leads of the page, with what the columns show; in three statements at most."""
+        is_back = self.before is not None
+        is_descending = (self.order == "newest") != is_back
+        place = self.after or self.before
+        rows = self.branches()
+        if place:
+            rows = [beyond(one, place, is_descending) for one in rows]
+        ids = merged_ids(rows, PAGE_ROWS + 1, is_descending)
+        is_more = len(ids) > PAGE_ROWS
+        leads = self.rows_of(ids[:PAGE_ROWS])
+        if is_back:
+            leads.reverse()
+        first, last = (str(leads[0].id), str(leads[-1].id)) if leads else ("", "")
+        has_before = bool(leads) and (is_more if is_back else place is not None)
+        has_after = bool(leads) and (is_back or is_more)
+        return Page(
+            leads,
+            self.query(before=first) if has_before else "",
+            self.query(after=last) if has_after else "",
+        )
+
+    def rows_of(self, ids: list[UUID]) -> list[Lead]:
+        """Return these leads in this order, with what the columns show."""
+        names = {"id", "received_at", "is_test", "deleted_at", "erased_at"}
+        for one in self.columns:
+            names.update(one.fields)
+        related = {name.rpartition("__")[0] for name in names} - {""}
+        rows = Lead.objects.filter(id__in=ids).only(*names)
+        if related:
+            rows = rows.select_related(*related)
+        if any(one.has_tags for one in self.columns):
+            rows = rows.prefetch_related("tags")
+        found = {one.id: one for one in rows}
+        return [found[one] for one in ids if one in found]
+
+    def totals(self) -> Totals:
+        """Return what the newest leads of the list add up to, in one statement."""
+        is_descending = self.order == "newest"
+        sql, values = merged(
+            self.branches(),
+            ("compliance_status", "is_test", "price"),
+            COUNTED_AT_MOST,
+            is_descending,
+        )
+        totals = Totals()
+        if not sql:
+            return totals
+        status, test, price = (name_of(Lead, name) for name in TOTALLED)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {status}, {test}, count(*), sum({price}), count({price}) "
+                f"FROM ({sql}) AS newest GROUP BY {status}, {test}",
+                values,
+            )
+            rows = cursor.fetchall()
+        for one, is_test, count, amount, priced in rows:
+            if is_test:
+                totals.tests += count
+            else:
+                totals.by_status[one] = totals.by_status.get(one, 0) + count
+                totals.price += as_field(PRICE, amount) or Decimal(0)
+                totals.priced += priced
+        return totals
+
+
+TOTALLED = ("compliance_status", "is_test", "price")
+PRICE = Lead._meta.get_field("price")
+
+
+def beyond(rows: QuerySet[Lead], place: Lead, is_descending: bool) -> QuerySet[Lead]:
+    """Keep what comes after a lead in the order, by the range of the index."""
+    word = "lt" if is_descending else "gt"
+    at = place.received_at
+    later = Q(**{f"received_at__{word}": at}) | Q(**{f"id__{word}": place.id})
+    return rows.filter(later, **{f"received_at__{word}e": at})
+
+
+def merged(
+    branches: list[QuerySet[Lead]], names: tuple[str, ...], limit: int, is_descending: bool
+) -> tuple[str, list[Any]]:
+    """Return the SQL of these columns of the first leads of all branches, "" if there is none.
+
+    Each branch brings as many as are wanted, by its own index. The ORM has no such statement that
+    SQLite takes.
+    """
+    sign, word = ("-", "DESC") if is_descending else ("", "ASC")
+    # Only what tells the page needs the second part of the order.
+    order = ("received_at", "id") if "id" in names else ("received_at",)
+    parts: list[str] = []
+    values: list[Any] = []
+    for number, one in enumerate(branches):
+        rows = one.order_by(*(f"{sign}{name}" for name in order))
+        try:
+            sql, given = rows.values_list("received_at", *names)[:limit].query.sql_with_params()
+        except EmptyResultSet:
+            continue
+        parts.append(f"SELECT * FROM ({sql}) AS branch_{number}")
+        values += given
+    if not parts:
+        return "", []
+    if len(parts) == 1:
+        return parts[0], values
+    ordered = ", ".join(f"{name_of(Lead, name)} {word}" for name in order)
+    whole = " UNION ALL ".join(parts)
+    return f"SELECT * FROM ({whole}) AS merged ORDER BY {ordered} LIMIT {limit}", values
+
+
+def merged_ids(branches: list[QuerySet[Lead]], limit: int, is_descending: bool) -> list[UUID]:
+    """Return the ids of the first leads of all branches, in order."""
+    sql, values = merged(branches, ("id",), limit, is_descending)
+    if not sql:
+        return []
+    key = Lead._meta.pk
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {name_of(Lead, 'id')} FROM ({sql}) AS page", values)
+        return [as_field(key, row[0]) for row in cursor.fetchall()]
+
+
+# --- the filters ----------------------------------------------------------------------------------
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Return an id, None for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def of_sources(browse: Browse, wanted: Iterable[Source]) -> Condition:
+    """Return the condition that leads came by one of these sources."""
+    ids = [one.id for one in wanted]
+    if not ids:
+        raise BadFilter("there is none like this.")
+    if len(ids) == 1:
+        return Condition(Q(source=ids[0]), is_ordered=True)
+    apart = tuple(Q(source=one) for one in ids) if len(ids) <= BRANCHES_AT_MOST else ()
+    return Condition(Q(source__in=ids), apart)
+
+
+def by_source(browse: Browse, text: str) -> Condition:
+    return of_sources(browse, [one for key, one in browse.sources.items() if key == text])
+
+
+def by_vendor(browse: Browse, text: str) -> Condition:
+    key = uuid_of(text)
+    return of_sources(browse, [one for one in browse.sources.values() if one.vendor_id == key])
+
+
+def by_business(browse: Browse, text: str) -> Condition:
+    key = uuid_of(text)
+    return of_sources(browse, [one for one in browse.sources.values() if one.business_id == key])
+
+
+def by_status(browse: Browse, text: str) -> Condition:
+    if text == "held":
+        apart = tuple(Q(compliance_status=one) for one in HELD)
+        return Condition(Q(compliance_status__in=HELD), apart)
+    if text not in Lead.Status.values:
+        raise BadFilter("there is no such status.")
+    return Condition(Q(compliance_status=text), is_ordered=True)
+
+
+def by_found(browse: Browse, text: str, modes: Iterable[str] = Mode.values) -> Condition:
+    """Return the condition that a rule found something, in one of these modes."""
+    if text not in Rule.values:
+        raise BadFilter("there is no such rule.")
+    wanted = {f"{text}:{mode}" for mode in modes}
+    texts = [one for one in browse.found_texts if wanted & set(one.split())]
+    kept = ~Q(found="")  # in the words of the index
+    apart = tuple(Q(found=one) & kept for one in texts) if len(texts) <= BRANCHES_AT_MOST else ()
+    return Condition(Q(found__in=texts) & kept, apart, is_ordered=len(texts) == 1)
+
+
+def by_finding(browse: Browse, text: str) -> Condition:
+    return by_found(browse, text)
+
+
+def by_held_for(browse: Browse, text: str) -> Condition:
+    return by_found(browse, text, STANDING)
+
+
+def equal(name: str, *, is_partial: bool = False) -> Callable[[Browse, str], Condition]:
+    """Return the reader of a filter for one value of a column with an index of its own."""
+    field: Any = Lead._meta.get_field(name)
+
+    def read(browse: Browse, text: str) -> Condition:
+        if len(text) > field.max_length or normalize.CONTROL.search(text):
+            raise BadFilter("no lead has such a value.")
+        kept = ~Q(**{name: ""}) if is_partial else Q()
+        return Condition(Q(**{name: text}) & kept, is_ordered=True)
+
+    return read
+
+
+def price_of(text: str) -> Decimal:
+    """Return a price that was typed; raises BadFilter."""
+    try:
+        return normalize.decimal(text.replace(",", "").removeprefix("$").strip())
+    except normalize.NotADecimal:
+        raise BadFilter("this is no amount, like 12.50.") from None
+
+
+def by_price(browse: Browse, text: str, name: str) -> Condition:
+    """Return the condition on one end of the price; both are told apart if they leave few."""
+    ends = {name: price_of(text)}
+    if other := browse.chosen.get("price_from"):
+        ends["price_from"] = price_of(other)
+    low, high = ends.get("price_from"), ends.get("price_to")
+    prices = distinct(Lead, "price", BRANCHES_AT_MOST + 1, low, high)
+    if len(prices) > BRANCHES_AT_MOST:
+        return Condition(Q(price__gte=low) if name == "price_from" else Q(price__lte=high))
+    apart = tuple(Q(price=one) for one in prices)
+    return Condition(Q(price__in=prices), apart, is_ordered=len(prices) == 1)
+
+
+def by_price_from(browse: Browse, text: str) -> Condition:
+    return by_price(browse, text, "price_from")
+
+
+def by_price_to(browse: Browse, text: str) -> Condition:
+    return by_price(browse, text, "price_to")
+
+
+def by_tag(browse: Browse, text: str) -> Condition:
+    if text not in browse.tags:
+        raise BadFilter("there is no such tag.")
+    return Condition(Q(tags=browse.tags[text]))
+
+
+def by_tests(browse: Browse, text: str) -> Condition:
+    if text not in ("0", "1"):
+        raise BadFilter("0 is without tests, 1 is tests only.")
+    return Condition(Q(is_test=text == "1"), is_ordered=text == "1")
+
+
+def by_period(browse: Browse, text: str) -> Condition:
+    if text not in PERIODS:
+        raise BadFilter("there is no such time.")
+    first, last = days_of(text, timezone.localdate())
+    until = midnight(last + timedelta(days=1))
+    return Condition(Q(received_at__gte=midnight(first), received_at__lt=until))
+
+
+def days_of(period: str, today: date) -> tuple[date, date]:
+    """Return the first and the last day of a time that moves with today."""
+    first_of_month = today.replace(day=1)
+    if period == "yesterday":
+        return today - timedelta(days=1), today - timedelta(days=1)
+    if period == "month":
+        return first_of_month, today
+    if period == "last-month":
+        last = first_of_month - timedelta(days=1)
+        return last.replace(day=1), last
+    back = {"today": 0, "7d": 6, "30d": 29}[period]
+    return today - timedelta(days=back), today
+
+
+def moment(text: str, *, is_end: bool = False) -> datetime:
+    """Return a date or moment that was given; raises BadFilter."""
+    try:
+        return bound(text, is_end=is_end)
+    except ValueError:
+        raise BadFilter("this is no date, like 2026-11-25.") from None
+
+
+def by_from(browse: Browse, text: str) -> Condition:
+    return Condition(Q(received_at__gte=moment(text)))
+
+
+def by_to(browse: Browse, text: str) -> Condition:
+    return Condition(Q(received_at__lt=moment(text, is_end=True)))
+
+
+def source_options(browse: Browse) -> Options:
+    return [(key, one.name) for key, one in browse.sources.items()]
+
+
+def vendor_options(browse: Browse) -> Options:
+    return by_label((one.vendor_id, one.vendor.name) for one in browse.sources.values())
+
+
+def business_options(browse: Browse) -> Options:
+    return by_label((one.business_id, one.business.name) for one in browse.sources.values())
+
+
+def by_label(pairs: Iterable[tuple[UUID, str]]) -> Options:
+    """Return each of these once, in the order of the labels."""
+    return sorted({(str(key), label) for key, label in pairs}, key=lambda one: (one[1], one[0]))
+
+
+def status_options(browse: Browse) -> Options:
+    return [*((one.value, one.label) for one in Lead.Status), ("held", "Blocked or rejected")]
+
+
+def rule_options(browse: Browse) -> Options:
+    return [(one.value, one.label) for one in Rule]
+
+
+def state_options(browse: Browse) -> Options:
+    return [(code, f"{code} {name}") for code, name in geography.STATES.items()]
+
+
+def column_options(name: str) -> Callable[[Browse], Options]:
+    """Return what offers the values that leads have in a column, less what may name a person."""
+
+    def options(browse: Browse) -> Options:
+        values = distinct(Lead, name, OPTIONS_AT_MOST)
+        return [(one, one) for one in values if masks.reference(one) == one]
+
+    return options
+
+
+def tag_options(browse: Browse) -> Options:
+    return [(key, f"{one.name} · {one.business.name}") for key, one in browse.tags.items()]
+
+
+FILTERS: dict[str, Filter] = {
+    one.name: one
+    for one in (
+        Filter("period", "Received", by_period, lambda _: list(PERIODS.items()), kind="date"),
+        Filter("from", "From", by_from, kind="date"),
+        Filter("to", "To", by_to, kind="date"),
+        Filter("source", "Source", by_source, source_options),
+        Filter("vendor", "Vendor", by_vendor, vendor_options),
+        Filter("business", "Business", by_business, business_options),
+        Filter("status", "Status", by_status, status_options),
+        Filter("finding", "Finding", by_finding, rule_options),
+        Filter("held_for", "Held for", by_held_for, rule_options),
+        Filter("state", "State", equal("state"), state_options, masks.state),
+        Filter("product", "Product", equal("product"), column_options("product"), masks.reference),
+        Filter(
+            *("vertical", "Vertical", equal("vertical")),
+            *(column_options("vertical"), masks.reference),
+        ),
+        Filter("sub_id", "Sub ID", equal("sub_id", is_partial=True), shown=masks.reference),
+        Filter("price_from", "Price from", by_price_from, kind="number"),
+        Filter("price_to", "Price to", by_price_to, kind="number"),
+        Filter("tag", "Tag", by_tag, tag_options),
+        Filter(
+            *("tests", "Tests", by_tests),
+            lambda _: [("0", "without"), ("1", "only")],
+        ),
+    )
+}
