@@ -30,6 +30,8 @@ from sources.sql import as_field, distinct, name_of
 
 PAGE_ROWS = 50
 COUNTED_AT_MOST = 10_000
+# Where no index has the order of the list, and those before the last that counts are read too.
+COUNTED_UNORDERED = 1000
 # So many values a filter may stand for, each with a query of its own in the statement.
 BRANCHES_AT_MOST = 40
 OPTIONS_AT_MOST = 200
@@ -103,11 +105,12 @@ class Page:
 
 @dataclass(slots=True)
 class Totals:
-    """What the newest leads of the list add up to, tests apart; at most 10,000.
+    """What the newest leads of the list add up to, tests apart; of more than `at_most` no more.
 
     `price` is the sum of those that have one.
     """
 
+    at_most: int
     by_status: dict[str, int] = field(default_factory=dict)
     tests: int = 0
     price: Decimal = Decimal(0)
@@ -123,7 +126,7 @@ class Totals:
 
     @property
     def is_capped(self) -> bool:
-        return self.rows >= COUNTED_AT_MOST
+        return self.rows >= self.at_most
 
     @property
     def mean_price(self) -> Decimal | None:
@@ -178,7 +181,7 @@ class Browse:
             self.faults.append(str(error))
         else:
             self.chosen[name] = text
-            self.conditions[name] = Condition(self.found.q, is_ordered=True)
+            self.conditions[name] = Condition(self.found.q, is_ordered=name != "name_of")
 
     def _place(self, name: str, given: Mapping[str, str]) -> Lead | None:
         text = given.get(name, "")
@@ -252,11 +255,21 @@ class Browse:
         whole = Q()
         for one in self.conditions.values():
             whole &= one.q
-        parts: tuple[Q, ...] = ()
-        if not any(one.is_ordered for one in self.conditions.values()):
-            told_apart = [one.branches for one in self.conditions.values() if one.branches]
-            parts = min(told_apart, key=len, default=())
-        return [Lead.objects.filter(whole & one) for one in parts or (Q(),)]
+        return [Lead.objects.filter(whole & one) for one in self._parts() or (Q(),)]
+
+    def _parts(self) -> tuple[Q, ...]:
+        """Return the fewest conditions that one filter is told apart into, if that is of use."""
+        if any(one.is_ordered for one in self.conditions.values()):
+            return ()
+        apart = [one.branches for one in self.conditions.values() if one.branches]
+        return min(apart, key=len, default=())
+
+    @property
+    def counted_at_most(self) -> int:
+        """Return how many of the newest leads are counted at most."""
+        narrow = self.conditions.keys() - {"from", "to", "period"}
+        is_ordered = any(self.conditions[name].is_ordered for name in narrow) or self._parts()
+        return COUNTED_AT_MOST if is_ordered or narrow <= {"tests"} else COUNTED_UNORDERED
 
     def page(self) -> Page:
         """Return the leads of the page, with what the columns show; in three statements at most."""
@@ -300,10 +313,10 @@ class Browse:
         sql, values = merged(
             self.branches(),
             ("compliance_status", "is_test", "price"),
-            COUNTED_AT_MOST,
+            self.counted_at_most,
             is_descending,
         )
-        totals = Totals()
+        totals = Totals(self.counted_at_most)
         if not sql:
             return totals
         status, test, price = (name_of(Lead, name) for name in TOTALLED)

@@ -1,54 +1,50 @@
-"""A search for leads that understands what was typed, by index and never by scanning.
+"""What somebody typed to find a lead by: which person or id it means, and all leads that fit.
 
-What was typed stays out of every URL: the list of leads is asked for those that are like a lead
-which fits, e.g. `phone_of=<id>`. A part of a value finds leads only for who may reveal persons: by
-parts one could spell out what the masks hide.
+Each look-up goes by an index of `Lead`, whatever is typed. An address tells such a search by a lead
+that fits and never by what was typed, for addresses are kept in logs and histories.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import Q, QuerySet, Value
 from django.db.models.lookups import Exact
+from django.views.decorators.debug import sensitive_variables
 
 from leads import masks, normalize
 from leads.models import Lead
 from sources.models import Business, Source
 from sources.sql import LastFour
 
+TEXT_MAX_LENGTH = 400
+ID_MAX_LENGTH = 255
+# What an address may tell of a search: like the lead that it names, by its phone, and so on.
 PARAMS = ("id_of", "phone_of", "email_of", "external_of", "ending_of", "name_of", "certificate_of")
 AT_SIGNS = ("@", "\uff20", "\ufe6b")
-ENDING = re.compile(r"[0-9]{4,9}", re.ASCII)
-ENDING_LENGTH, LONGEST_ENDING = 4, 9
-SHORTEST_BEGINNING = 2
-LONGEST_TYPED = 400
-TOO_LITTLE = (
-    "Nothing fits as a whole. By a part of a phone or name you may search only with the permission "
-    "to reveal persons."
-)
-NOTHING = "No lead has this phone, e-mail, name, id or vendor's id."
-
-
-class NotFitting(Exception):
-    """The search in the address is of a lead that is not there, or of nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
+# How much of a phone's end names few enough, and how little of it is not yet the whole.
+ENDING = re.compile(r"[0-9]{4,9}")
+ENDING_MIN_LENGTH, ENDING_MAX_LENGTH = 4, 9
+NAME_MIN_LETTERS = 2
+# In which order names come nobody knows: of so many words, each may be the first of the last name.
+NAME_MAX_WORDS = 5
+# Of so many leads of one name, the newest, one is sure to have it as its whole last name.
+NAMESAKES_READ = 50
+CERTIFICATE_ID = re.compile(r"[0-9a-f]{40}")
+LAST_CHARACTER = "\U0010ffff"
+AFTER_SPACE = "!"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """What a text turned out to mean, and the newest lead that fits.
 
-    `how` is a word for it, `told` the value masked; `param` and `value` ask the list of leads for
-    all that fit.
+    `how`: "id", "email", "phone", "vendor_id", "certificate", "ending" or "name". `told` is masked.
+    `param` and `value` are how an address tells it: `fitting` reads them.
     """
 
     how: str
@@ -60,218 +56,313 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """Which leads fit a search, and what it is for, masked."""
+    """The condition of all leads that fit, and what that is, masked."""
 
     q: Q
     told: str
 
 
-# --- by what leads are found ----------------------------------------------------------------------
+class NotFitting(Exception):
+    """The search in the address is of no lead that it could go by, or not open to you."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
-def by_phone(number: str) -> Q:
-    return Q(business__in=businesses(), phone=number) & ~Q(phone="")
+# --- what a text means ----------------------------------------------------------------------------
 
 
-def by_email(key: str) -> Q:
-    return Q(business__in=businesses(), email_key=key) & ~Q(email_key="")
+@sensitive_variables()
+def find(text: str, *, may_reveal: bool) -> list[Match]:
+    """Return what `text` means of which there are leads, the likeliest first; [] if nothing.
 
-
-def by_certificate(key: str) -> Q:
-    return Q(business__in=businesses(), certificate_id=key) & ~Q(certificate_id="")
-
-
-def by_external_id(text: str) -> Q:
-    """Return the leads with this vendor's own id, of every source.
-
-    Found apart from the order of the list, for which SQLite would read a whole source.
+    Whole values find leads for everybody; the beginning of a name and the end of a phone only for
+    those who may reveal: letter by letter they would tell what is masked.
     """
-    sources = list(Source.objects.values_list("id", flat=True))
-    rows = Lead.objects.filter(source__in=sources, external_id=text).exclude(external_id="")
+    readable = read(text)
+    return list(_matches(readable, may_reveal)) if readable else []
+
+
+@sensitive_variables()
+def why_not(text: str, *, may_reveal: bool) -> str:
+    """Return why `find` found nothing, as a sentence; what partly fits changes nothing in it."""
+    readable = read(text)
+    if not text.strip():
+        return "Type a phone number, an e-mail address, a name or an id."
+    if readable is None:
+        return "This cannot be searched for: it is too long, or holds characters that nothing has."
+    if any(sign in readable for sign in AT_SIGNS):
+        if _email_key(readable):
+            return "No lead has this e-mail address."
+        return normalize.NotAnEmail().sentence
+    if _phone(readable):
+        return "No lead has this phone number or this id."
+    digits = normalize.ascii_digits(readable)
+    if digits.isdigit():
+        if len(digits) < ENDING_MIN_LENGTH:
+            return "No lead has this id. Of a phone number give at least the last four digits."
+        if len(digits) <= ENDING_MAX_LENGTH and not may_reveal:
+            return (
+                "No lead has this id. Only those who may reveal leads find them by the end of a "
+                "phone number: give the whole number."
+            )
+        return "No lead has this id, or a phone number that ends so."
+    if not may_reveal:
+        return (
+            "No lead has this name or this id. Only those who may reveal leads find them by the "
+            "beginning of a name: give the whole last name, or first and last name."
+        )
+    if len(normalize.name_key(readable)) < NAME_MIN_LETTERS:
+        return "No lead has this name or this id. Give at least two letters of a last name."
+    return "No lead has a last name that begins so, or this id."
+
+
+@sensitive_variables()
+def read(text: str) -> str | None:
+    """Return a text trimmed and on one line; None if there is none, or no lead could hold it."""
+    try:
+        readable = normalize.plain_text(text)
+        readable.encode()
+    except (normalize.BadCharacters, UnicodeEncodeError):
+        return None
+    return readable if 0 < len(readable) <= TEXT_MAX_LENGTH else None
+
+
+@sensitive_variables()
+def _matches(text: str, may_reveal: bool) -> Iterator[Match]:
+    if (id_ := _uuid(text)) and (lead := _newest(Q(id=id_))):
+        yield _match("id", "id_of", lead, f"lead {lead.id}")
+    email_key = _email_key(text)
+    if email_key and (lead := _newest(_has_email(email_key))):
+        yield _match("email", "email_of", lead, _told_email(lead))
+    number = _phone(text)
+    if number and (lead := _newest(_has_phone(number))):
+        yield _match("phone", "phone_of", lead, _told_phone(lead))
+    if (external_id := _external_id(text)) and (lead := _newest(_has_external_id(external_id))):
+        yield _match("vendor_id", "external_of", lead, _told_external_id(lead))
+    certificate = normalize.certificate_id(text) or text.lower()
+    if CERTIFICATE_ID.fullmatch(certificate) and (lead := _newest(_has_certificate(certificate))):
+        yield _match("certificate", "certificate_of", lead, _told_certificate(lead))
+    ending = normalize.ascii_digits(text)
+    if may_reveal and ENDING.fullmatch(ending) and (lead := _newest(_ends_in(ending))):
+        length = "" if len(ending) == ENDING_MIN_LENGTH else f".{len(ending)}"
+        yield _match("ending", "ending_of", lead, _told_ending(lead), length)
+    if not email_key and not number:
+        yield from _matches_by_name(text, may_reveal)
+
+
+@sensitive_variables()
+def _matches_by_name(text: str, may_reveal: bool) -> Iterator[Match]:
+    keys = _name_keys(text)
+    is_found = False
+    for key in keys:
+        namesakes = _leads(_is_named(key))[:NAMESAKES_READ]
+        if lead := next((one for one in namesakes if len(key) in _whole_lengths(one)), None):
+            is_found = True
+            yield _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
+    if is_found or not may_reveal:
+        return
+    for key in keys:
+        if len(key) >= NAME_MIN_LETTERS and (lead := _newest(_name_begins(key))):
+            yield _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
+
+
+def _match(how: str, param: str, lead: Lead, told: str, length: str = "") -> Match:
+    return Match(how, lead.id, told, param, f"{lead.id}{length}")
+
+
+# --- all leads that fit ---------------------------------------------------------------------------
+
+
+@sensitive_variables()
+def fitting(param: str, value: str, *, may_reveal: bool) -> Fitting:
+    """Return the condition of the leads that are alike in one respect, which an address tells.
+
+    `param`: a `Match.param` or "certificate_of"; `value`: the id of a lead that fits, and perhaps
+    of how many characters of it were meant. Raises NotFitting. Two statements at most.
+    """
+    id_text, _, length_text = value.partition(".")
+    id_ = _uuid(id_text)
+    lead = _newest(Q(id=id_)) if id_ else None
+    if lead is None or (length_text and not re.fullmatch(r"[0-9]{1,3}", length_text)):
+        raise NotFitting
+    if param == "id_of":
+        return Fitting(Q(id=lead.id), f"lead {lead.id}")
+    if param == "email_of" and lead.email_key:
+        return Fitting(_has_email(lead.email_key), _told_email(lead))
+    if param == "phone_of" and lead.phone:
+        return Fitting(_has_phone(lead.phone), _told_phone(lead))
+    if param == "external_of" and lead.external_id:
+        return Fitting(_has_external_id(lead.external_id), _told_external_id(lead))
+    if param == "certificate_of" and lead.certificate_id:
+        return Fitting(_has_certificate(lead.certificate_id), _told_certificate(lead))
+    if param == "ending_of" and lead.phone and may_reveal:
+        length = int(length_text or ENDING_MIN_LENGTH)
+        if ENDING.fullmatch(lead.phone[-length:]):
+            return Fitting(_ends_in(lead.phone[-length:]), _told_ending(lead))
+    if param == "name_of" and lead.name_key:
+        return _fitting_name(lead, int(length_text or 0), may_reveal)
+    raise NotFitting
+
+
+@sensitive_variables()
+def _fitting_name(lead: Lead, length: int, may_reveal: bool) -> Fitting:
+    """Return the leads with the first `length` characters of this one's name.
+
+    Those who may not reveal get its whole last name or its whole name, whatever is asked.
+    """
+    key = lead.name_key
+    if length in _whole_lengths(lead):
+        return Fitting(_is_named(key[:length]), _told_name(lead, length))
+    if may_reveal and NAME_MIN_LETTERS <= length < len(key):
+        return Fitting(_name_begins(key[:length]), _told_name(lead, length))
+    return Fitting(_is_named(key), _told_name(lead, len(key)))
+
+
+# --- as it is matched -----------------------------------------------------------------------------
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+@sensitive_variables()
+def _email_key(text: str) -> str:
+    """Return what an address is matched by, "" if it is none."""
+    if not any(sign in text for sign in AT_SIGNS):
+        return ""
+    try:
+        return normalize.email_key(normalize.email(text))
+    except normalize.NotAnEmail:
+        return ""
+
+
+@sensitive_variables()
+def _phone(text: str) -> str:
+    """Return a number in E.164, "" if it is none."""
+    try:
+        return normalize.phone(text)
+    except normalize.NotAPhone:
+        return ""
+
+
+@sensitive_variables()
+def _external_id(text: str) -> str:
+    """Return a vendor's own id, "" if it cannot be one."""
+    try:
+        id_ = normalize.plain_id(text)
+    except normalize.BadIdCharacters:
+        return ""
+    return id_ if len(id_) <= ID_MAX_LENGTH else ""
+
+
+@sensitive_variables()
+def _name_keys(text: str) -> list[str]:
+    """Return by which keys a name may be filed: as said by its comma, else first names first."""
+    last, comma, first = text.partition(",")
+    if comma:
+        keys = [normalize.name_key(last, first)]
+    else:
+        words = normalize.name_key(text).split()
+        starts = range(1, len(words) + 1) if len(words) <= NAME_MAX_WORDS else [len(words)]
+        keys = [" ".join((*words[at:], *words[:at])) for at in starts]
+    return [key for key in dict.fromkeys(keys) if any(one.isalpha() for one in key)]
+
+
+def _whole_lengths(lead: Lead) -> set[int]:
+    """Return how many characters of its key are its whole last name, and its whole name."""
+    return {len(normalize.name_key(lead.last_name)), len(lead.name_key)} - {0}
+
+
+# --- conditions, in the words of the indexes ------------------------------------------------------
+
+
+def _leads(q: Q) -> QuerySet[Lead]:
+    """Return the leads that fit, the newest first, with what a match tells of them."""
+    fields = ("phone", "email", "email_key", "external_id", "certificate_id")
+    names = ("first_name", "last_name", "name_key")
+    return Lead.objects.filter(q).order_by("-received_at", "-id").only(*fields, *names)
+
+
+def _newest(q: Q) -> Lead | None:
+    return _leads(q).first()
+
+
+def _of_all_businesses() -> Q:
+    """Return the first part of the indexes on persons, who are looked for in all businesses."""
+    return Q(business__in=list(Business.objects.order_by("id").values_list("id", flat=True)))
+
+
+def _has_phone(number: str) -> Q:
+    return _of_all_businesses() & Q(phone=number) & ~Q(phone="")
+
+
+def _has_email(email_key: str) -> Q:
+    return _of_all_businesses() & Q(email_key=email_key) & ~Q(email_key="")
+
+
+def _has_certificate(certificate_id: str) -> Q:
+    return _of_all_businesses() & Q(certificate_id=certificate_id) & ~Q(certificate_id="")
+
+
+def _has_external_id(external_id: str) -> Q:
+    """Return the leads with this id of their vendor, of every source.
+
+    Found apart from the order of lists, for which both databases would read a whole source.
+    """
+    sources = list(Source.objects.order_by("id").values_list("id", flat=True))
+    rows = Lead.objects.filter(source__in=sources, external_id=external_id).exclude(external_id="")
     return Q(id__in=rows.order_by().values("id"))
 
 
-def by_ending(digits: str) -> Q:
-    """Return the leads whose phone ends so: by the index on four, the others told apart."""
-    whole = Q(Exact(LastFour(F("phone")), digits[-ENDING_LENGTH:])) & ~Q(phone="")
-    return whole & Q(phone__endswith=digits) if len(digits) > ENDING_LENGTH else whole
+def _ends_in(ending: str) -> Q:
+    q = Q(Exact(LastFour("phone"), Value(ending[-ENDING_MIN_LENGTH:]))) & ~Q(phone="")
+    return q & Q(phone__endswith=ending) if len(ending) > ENDING_MIN_LENGTH else q
 
 
-def by_name(key: str, *, is_beginning: bool) -> Q:
-    """Return the leads whose name is this, or begins so, by the key that names are searched by."""
-    kept = ~Q(name_key="")
-    if not is_beginning:
-        return Q(name_key=key) & kept
-    if connection.vendor == "sqlite":  # whose LIKE does not use the index
-        return Q(name_key__gte=key, name_key__lt=f"{key}\U0010ffff") & kept
-    return Q(name_key__startswith=key) & kept
+def _is_named(key: str) -> Q:
+    """Return who has these words first in their key, and all of them to the end of a word."""
+    if connection.vendor == "sqlite":  # one range: nothing in a key comes before a space
+        return Q(name_key__gte=key, name_key__lt=key + AFTER_SPACE) & ~Q(name_key="")
+    return (Q(name_key=key) | Q(name_key__startswith=f"{key} ")) & ~Q(name_key="")
 
 
-def businesses() -> list[UUID]:
-    """Return all businesses: by each of them the indexes on a person begin."""
-    return list(Business.objects.values_list("id", flat=True))
+def _name_begins(key: str) -> Q:
+    if connection.vendor == "sqlite":  # whose LIKE goes by no index
+        return Q(name_key__gte=key, name_key__lt=key + LAST_CHARACTER) & ~Q(name_key="")
+    return Q(name_key__startswith=key) & ~Q(name_key="")
 
 
-# --- what was typed -------------------------------------------------------------------------------
+# --- as it is told --------------------------------------------------------------------------------
 
 
-def find(text: str, *, may_reveal: bool) -> list[Match]:
-    """Return the meanings of a text that some lead fits, the likeliest first; [] if none does."""
-    try:
-        text = normalize.plain_text(text)
-    except normalize.BadCharacters:
-        return []
-    if not text or len(text) > LONGEST_TYPED:
-        return []
-    found = []
-    for how, param, q, measure in meanings(text, may_reveal=may_reveal):
-        lead = newest(q)
-        if lead:
-            told, value = measure(lead)
-            found.append(Match(how, lead.id, told, param, value))
-            if how in ("id", "email"):
-                break  # which can mean nothing else
-    return found
+def _told_phone(lead: Lead) -> str:
+    return f"phone {masks.phone(lead.phone)}"
 
 
-Meaning = tuple[str, str, Q, Callable[[Lead], tuple[str, str]]]
+def _told_email(lead: Lead) -> str:
+    return f"e-mail {masks.email(lead.email)}"
 
 
-def meanings(text: str, *, may_reveal: bool) -> Iterator[Meaning]:
-    """Yield what a text may mean: a word, the parameter, the leads, what is told of one of them."""
-
-    def plain(told: Callable[[Lead], str]) -> Callable[[Lead], tuple[str, str]]:
-        return lambda lead: (told(lead), str(lead.id))
-
-    try:
-        yield "id", "id_of", Q(id=UUID(text)), plain(lambda lead: str(lead.id))
-    except ValueError:
-        pass
-    if any(one in text for one in AT_SIGNS):
-        try:
-            key = normalize.email_key(normalize.email(text))
-        except normalize.Unacceptable:
-            pass
-        else:
-            yield "email", "email_of", by_email(key), plain(lambda lead: masks.email(lead.email))
-    try:
-        number = normalize.phone(text)
-    except normalize.Unacceptable:
-        pass
-    else:
-        yield "phone", "phone_of", by_phone(number), plain(lambda lead: masks.phone(lead.phone))
-    if len(text) <= 255:
-        yield (
-            *("vendor_id", "external_of", by_external_id(text)),
-            plain(lambda lead: masks.reference(lead.external_id)),
-        )
-    digits = normalize.ascii_digits(text)
-    if may_reveal and ENDING.fullmatch(digits):
-        yield "ending", "ending_of", by_ending(digits), partial(ending_told, length=len(digits))
-    yield from names(text, may_reveal=may_reveal)
+def _told_external_id(lead: Lead) -> str:
+    return f"vendor's id {masks.reference(lead.external_id)}"
 
 
-def names(text: str, *, may_reveal: bool) -> Iterator[Meaning]:
-    """Yield what a text means as a name: last and first, first and last, the last name alone."""
-    last, comma, first = text.partition(",")
-    words = normalize.name_key(f"{last} {first}").split()
-    if not words or any(one.isdigit() for one in words):
-        return
-    keys = [" ".join(words)]
-    if not comma and len(words) > 1:
-        keys.append(" ".join([words[-1], *words[:-1]]))
-    for key in keys:
-        for length, q in beginnings(key, may_reveal=may_reveal):
-            yield "name", "name_of", q, partial(name_told, length=length)
+def _told_certificate(lead: Lead) -> str:
+    return f"certificate {lead.certificate_id[:8]}…"
 
 
-def beginnings(key: str, *, may_reveal: bool) -> Iterator[tuple[int, Q]]:
-    """Yield how much of the key of a name may be searched by, and the leads: the whole first."""
-    if may_reveal:
-        if len(key) >= SHORTEST_BEGINNING:
-            yield len(key), by_name(key, is_beginning=True)
-        return
-    yield len(key), by_name(key, is_beginning=False)
-    yield len(key) + 1, by_name(f"{key} ", is_beginning=True)  # a last name, whatever the first
+def _told_ending(lead: Lead) -> str:
+    return f"phone ending {masks.HIDDEN}{lead.phone[-2:]}"
 
 
-def newest(q: Q) -> Lead | None:
-    """Return the newest lead of these."""
-    rows = Lead.objects.filter(q).only(
-        *("external_id", "phone", "email", "first_name", "last_name", "name_key")
-    )
-    return rows.order_by("-received_at", "-id").first()
-
-
-def ending_told(lead: Lead, length: int) -> tuple[str, str]:
-    return f"phone ending in {'•' * (length - 2)}{lead.phone[-2:]}", f"{lead.id}.{length}"
-
-
-def name_told(lead: Lead, length: int) -> tuple[str, str]:
-    told = f"name {masks.name(lead.last_name or lead.first_name)}"
-    return told, f"{lead.id}.{length}"
-
-
-def why_not(text: str, *, may_reveal: bool) -> str:
-    """Return in a sentence why nothing was found."""
-    return NOTHING if may_reveal else TOO_LITTLE
-
-
-# --- what the list of leads is asked for ----------------------------------------------------------
-
-
-def fitting(param: str, value: str, *, may_reveal: bool) -> Fitting:
-    """Return the leads that fit a search of the URL; raises NotFitting.
-
-    By a part of a name or phone only for who may search by one; of others a name is taken by whole
-    words.
-    """
-    key, _, length_text = value.partition(".")
-    try:
-        lead = Lead.objects.get(id=UUID(key))
-        length = int(length_text) if length_text else 0
-    except (ValueError, Lead.DoesNotExist):
-        raise NotFitting from None
-    if param == "name_of":
-        return fitting_name(lead, length, may_reveal=may_reveal)
-    if param == "ending_of":
-        return fitting_ending(lead, length, may_reveal=may_reveal)
-    kept, by, told = LIKE[param]
-    if not getattr(lead, kept):
-        raise NotFitting
-    return Fitting(by(getattr(lead, kept)), told(lead))
-
-
-def fitting_name(lead: Lead, length: int, *, may_reveal: bool) -> Fitting:
-    """Return the leads whose name begins as that of one, or is the same."""
-    key = lead.name_key
-    if not key:
-        raise NotFitting
-    is_part = SHORTEST_BEGINNING <= length < len(key)
-    is_whole_words = is_part and key[length - 1] == " "
-    if is_part and (may_reveal or is_whole_words):
-        return Fitting(by_name(key[:length], is_beginning=True), name_told(lead, length)[0])
-    return Fitting(by_name(key, is_beginning=False), f"name {masks.who(lead).partition(' · ')[0]}")
-
-
-def fitting_ending(lead: Lead, length: int, *, may_reveal: bool) -> Fitting:
-    """Return the leads whose phone ends as that of one."""
-    if not may_reveal or not lead.phone or not ENDING_LENGTH <= length <= LONGEST_ENDING:
-        raise NotFitting
-    return Fitting(by_ending(lead.phone[-length:]), ending_told(lead, length)[0])
-
-
-# What leads are like by: the column, the leads that are, and what is told of it.
-LIKE: dict[str, tuple[str, Callable[[Any], Q], Callable[[Lead], str]]] = {
-    "id_of": ("id", lambda key: Q(id=key), lambda lead: f"id {lead.id}"),
-    "phone_of": ("phone", by_phone, lambda lead: masks.phone(lead.phone)),
-    "email_of": ("email_key", by_email, lambda lead: masks.email(lead.email)),
-    "external_of": (
-        *("external_id", by_external_id),
-        lambda lead: f"vendor's id {masks.reference(lead.external_id)}",
-    ),
-    "certificate_of": (
-        *("certificate_id", by_certificate),
-        lambda lead: f"certificate …{lead.certificate_id[-6:]}",
-    ),
-}
+def _told_name(lead: Lead, length: int) -> str:
+    """Return a name, masked, as far as `length` characters of its key tell it."""
+    if length == len(lead.name_key):
+        told = " ".join(filter(None, (masks.name(lead.first_name), masks.name(lead.last_name))))
+        return f"name {told}"
+    word = "name" if length in _whole_lengths(lead) else "name beginning"
+    return f"{word} {masks.name(lead.last_name or lead.first_name)}"

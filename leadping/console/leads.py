@@ -170,7 +170,7 @@ def foot_of(browse: Browse, totals: Totals) -> list[str]:
     }
     cells = [told.get(one.name, "") for one in browse.columns]
     if browse.columns[0].name not in told:
-        cells[0] = "Newest 10,000" if totals.is_capped else "Total"
+        cells[0] = f"Newest {totals.at_most:,}" if totals.is_capped else "Total"
     return cells
 
 
