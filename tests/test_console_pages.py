@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog,
 
 from intake import authentication, refusals
 from leadping.console import second_factor
+from leads.columns import COLUMNS
 from tests.console_rows import EVIL, Rows, client_for, make_rows
 from tests.test_pages import WATCH, as_it_is
 from tests.test_who_may import url_names
@@ -78,7 +79,9 @@ PAGES_TO_SEE = [
     # leads
     Seen("leads_lead_changelist", is_main=True),
     Seen("leads_lead_changelist", query="?status=Blocked&from=2020-01-01&held_for=duplicate"),
-    Seen("leads_lead_changelist", query="?q=nothing-like-it"),
+    Seen("leads_lead_changelist", query=f"?cols={','.join(one.name for one in COLUMNS)}"),
+    Seen("leads_lead_changelist", query="?state=GU"),
+    Seen("leads_lead_changelist", query="?no_such=filter"),
     Seen("leads_lead_change", is_main=True),
     Seen("leads_lead_change", "evil_lead", is_main=True),
     Seen("leads_lead_change", "waiting_lead"),

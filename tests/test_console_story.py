@@ -303,6 +303,50 @@ def test_an_analyst_reaches_none_of_it_by_url(service: Service, people: Any, key
     expect(ann.get_by_label("Why you need to see the person")).to_have_count(0)
 
 
+def test_a_view_is_built_kept_and_shared_and_a_colleague_opens_it_masked(
+    service: Service, people: Any, key: str
+) -> None:
+    post(service, key, externalId="v-1", phone="512-155-0141", state="TX", price="12.50")
+    post(service, key, externalId="v-2", phone="213-155-0141", state="CA")
+    rita = people("rita")
+    rita.get_by_role("link", name="Leads", exact=True).click()
+    rita.locator("summary", has_text="Filters").click()
+    for name, option in (("Source", "Other form"), ("Status", "Blocked"), ("State", "TX Texas")):
+        rita.get_by_role("combobox", name=name, exact=True).select_option(label=option)
+    rita.get_by_role("button", name="Show").locator("visible=true").click()
+    rita.locator("summary", has_text="Columns").click()
+    for name in ("Status", "Found", "Source", "State", "Product"):
+        rita.get_by_role("checkbox", name=name, exact=True).uncheck()
+    for name in ("Phone", "E-mail"):
+        rita.get_by_role("checkbox", name=name, exact=True).check()
+    rita.get_by_role("button", name="Show").locator("visible=true").click()
+    rita.locator("summary", has_text="Views").click()
+    rita.get_by_label("Keep this list as").fill("Held in Texas")
+    rita.get_by_role("button", name="Keep", exact=True).click()
+    expect(rita.get_by_text("is kept, for you alone")).to_be_visible()
+    rita.locator("summary", has_text="Views").click()
+    rita.get_by_role("button", name="Share Held in Texas").click()
+    expect(rita.get_by_text("The view “Held in Texas” is shared.")).to_be_visible()
+
+    ann = people("ann")  # who may not reveal a person
+    ann.get_by_role("link", name="Leads", exact=True).click()
+    ann.locator("summary", has_text="Views").click()
+    ann.get_by_role("link", name="Held in Texas").click()
+    for page in (rita, ann):
+        chips = page.get_by_role("list", name="Filters in force").get_by_role("link")
+        named = ("Source Other form", "Status Blocked", "State TX Texas", "Clear all")
+        expect(chips).to_have_text([re.compile(one) for one in named])
+        heads = page.get_by_role("columnheader")
+        expect(heads).to_have_text(["Received", "Person", "Price", "Phone", "E-mail"])
+        expect(page.locator("#result_list tbody tr")).to_have_count(1)
+        row = page.get_by_role("row").filter(has_text="12.50").first
+        expect(row).to_contain_text("+1512•••••41")
+        expect(row).to_contain_text("z•••@e•••.com")
+        for secret in ("Zebediah", "zeb@example.com", "1550141", "155-0141"):
+            assert secret not in page.content()
+    assert "v-1" not in ann.url
+
+
 def test_a_rule_is_rehearsed_and_saved_and_the_field_map_shows_its_example(
     service: Service, people: Any
 ) -> None:

@@ -19,7 +19,7 @@ from leadping.console.pages import View, needs, page
 from leads import search
 from leads.admin import RecordAdmin
 from leads.browse import FILTERS, ORDERS, PERIODS, Browse, Filter, Page, Totals
-from leads.columns import COLUMNS
+from leads.columns import COLUMNS, Column
 from leads.models import Lead, SavedView
 from leads.saved import NotSaved
 
@@ -111,7 +111,7 @@ def shown(
         browse=browse,
         query=query,
         columns=browse.columns,
-        rows=[(one, [column.shown(one) for column in browse.columns]) for one in leads],
+        rows=[(one, [(each, each.shown(one)) for each in browse.columns]) for one in leads],
         found=found,
         totals=totals,
         foot=foot_of(browse, totals) if totals and leads else [],
@@ -158,7 +158,7 @@ def carried(browse: Browse, without: Any) -> list[tuple[str, str]]:
     ]
 
 
-def foot_of(browse: Browse, totals: Totals) -> list[str]:
+def foot_of(browse: Browse, totals: Totals) -> list[tuple[Column, str]]:
     """Return the totals under each column."""
     told = {
         "complianceStatus": ", ".join(
@@ -171,7 +171,7 @@ def foot_of(browse: Browse, totals: Totals) -> list[str]:
     cells = [told.get(one.name, "") for one in browse.columns]
     if browse.columns[0].name not in told:
         cells[0] = f"Newest {totals.at_most:,}" if totals.is_capped else "Total"
-    return cells
+    return list(zip(browse.columns, cells, strict=True))
 
 
 @sensitive_variables("text", "found")
