@@ -27,6 +27,7 @@ from django.db.models import (
 from django.utils import timezone
 
 from intake.models import Post
+from leads.browse import STANDING
 from leads.filters import midnight
 from leads.models import Lead
 
@@ -123,8 +124,13 @@ def reasons(now: datetime) -> tuple[list[tuple[str, int]], int, datetime]:
     rows = Lead.objects.filter(is_test=False, received_at__gte=since).exclude(
         compliance_status=Lead.Status.APPROVED
     )
-    kept = list(rows.order_by("-received_at").values_list("findings", flat=True)[:HELD_AT_MOST])
-    held = Counter(one["code"] for findings in kept for one in findings if one["mode"] == "hold")
+    kept = list(rows.order_by("-received_at").values_list("found", flat=True)[:HELD_AT_MOST])
+    held = Counter(
+        code
+        for found in kept
+        for code, mode in (one.split(":") for one in found.split())
+        if mode in STANDING
+    )
     return held.most_common(6), len(kept), since
 
 
