@@ -116,7 +116,7 @@ def shown(
         totals=totals,
         foot=foot_of(browse, totals) if totals and leads else [],
         chips=chips,
-        has_tests="tests" not in browse.chosen,
+        cleared=browse.query((*FILTERS, *search.PARAMS)),
         periods=[
             (label, browse.query(("from", "to", "period"), period=name), name)
             for name, label in PERIODS.items()
