@@ -22,8 +22,10 @@ from django.views.decorators.http import require_GET, require_POST
 from intake.models import Post
 from intake.trouble import despite_conflicts, is_time_up
 from leadping.console.changes import worded
+from leadping.console.evidence import told_evidence
 from leadping.console.pages import View, needs, page
 from leads import masks, reveals
+from leads.alike import same_person
 from leads.models import Claim, Disclosure, Lead, Suppression
 from leads.reviews import (
     REVEAL_LASTS,
@@ -39,7 +41,6 @@ from sources.rules import Mode, Rule
 
 COUNTED_AT_MOST = 1000
 RECENT_LEADS = 500
-SAME_PERSON = 10
 ALIKE_AT_MOST = 200
 LOOKED_THROUGH = 500
 
@@ -278,25 +279,6 @@ def reasons_against(lead: Lead, findings: list[dict[str, Any]], version: str) ->
     return sorted(told, key=lambda one: not one.is_standing)
 
 
-PAGES_OF = {"lead": "desk_lead", "suppression": "leads_suppression_change"}
-
-
-def told_evidence(evidence: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return evidence line by line: label, value, and the URL of its page, "" if it has none."""
-    lines: list[tuple[str, str, str]] = []
-    for name, value in evidence.items():
-        if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-            for one in value:
-                lines += told_evidence(one)
-        elif isinstance(value, dict):
-            lines += told_evidence(value)
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            url = reverse(f"admin:{PAGES_OF[name]}", args=[text]) if name in PAGES_OF else ""
-            lines.append((name.replace("_", " ").capitalize(), text, url))
-    return lines
-
-
 def hours_until(at: datetime | None, now: datetime) -> float | None:
     """Return how many hours are left until a moment, negative once it is over."""
     return None if at is None else round((at - now) / timedelta(hours=1), 1)
@@ -312,19 +294,6 @@ def record_of(source: Source) -> dict[str, Any]:
         if statuses
     ]
     return {"leads": len(statuses), "shares": shares}
-
-
-def same_person(lead: Lead) -> list[Lead]:
-    """Return the newest other leads of the business with the same phone or e-mail."""
-    found: dict[UUID, Lead] = {}
-    for name in ("phone", "email_key"):
-        if value := getattr(lead, name):
-            rows = Lead.objects.filter(business=lead.business_id, **{name: value})
-            # "not empty" in the words of the index
-            rows = rows.exclude(**{name: ""}).exclude(id=lead.id).select_related("source")
-            found |= {one.id: one for one in rows.order_by("-received_at")[:SAME_PERSON]}
-    newest = sorted(found.values(), key=lambda one: one.received_at, reverse=True)
-    return newest[:SAME_PERSON]
 
 
 def suppressions_of(lead: Lead) -> list[Suppression]:
