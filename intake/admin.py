@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,6 +25,7 @@ from intake.models import NEW_LEAD, Post, RefusalCount, Replay
 from intake.problems import PROBLEM_TYPES, Kept
 from intake.receive import opted_out_since
 from intake.replay import NotReplayed, Replayed, rehearse, replay
+from intake.sent import NAME
 from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
@@ -41,8 +41,6 @@ REPLAYED_AT_ONCE = 50
 # Headers that say nothing of a person.
 PLAIN_HEADERS = {"content-type", "content-length", "content-encoding", "accept", "host"}
 A_MINUTE = timedelta(minutes=1)
-# What names of fields look like; source: contract §3, `Leadping-Ignored-Fields`.
-NAME = re.compile(r"(?!.*\d{7})[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
 
 
 # --- filters --------------------------------------------------------------------------------------

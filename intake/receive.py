@@ -22,7 +22,7 @@ from django.utils import timezone
 from intake import store
 from intake.authentication import Credential
 from intake.bodies import read_form, read_json
-from intake.fields import MetadataField, TagsField, names_of
+from intake.fields import MetadataField, Plan, TagsField, names_of
 from intake.models import Post
 from intake.problems import Fault, Problem, invalid_lead
 from intake.reading import Reading, read
@@ -136,7 +136,8 @@ def understand(credential: Credential, arrival: Arrival) -> tuple[Reading, Lead,
     source = credential.source
     key = idempotency_key(arrival)
     plan = credential.structure if arrival.is_structured else credential.plan
-    reading = read(members_of(arrival, credential), plan, is_structured=arrival.is_structured)
+    members = members_of(arrival, credential.plan)
+    reading = read(members, plan, is_structured=arrival.is_structured)
     if reading.faults:
         raise invalid_lead(reading.faults)
     fingerprint = reading.fingerprint() if key else ""
@@ -165,17 +166,18 @@ def idempotency_key(arrival: Arrival) -> str:
     return blank(key)[0]
 
 
-def members_of(arrival: Arrival, credential: Credential) -> dict[str, object]:
+def members_of(arrival: Arrival, plan: Plan) -> dict[str, object]:
     """Return what a post's body or query says, by the names that were sent.
 
+    `plan`: of a flat post, which says what in a form is a list or an object.
     Raises Problem `malformed-body`.
     """
     if not arrival.is_form:
         return read_json(arrival.body)
     members = read_form(
         arrival.body,
-        lists=names_of(TagsField, credential.plan),
-        objects=names_of(MetadataField, credential.plan),
+        lists=names_of(TagsField, plan),
+        objects=names_of(MetadataField, plan),
     )
     if arrival.method == "GET":
         return {name: one for name, one in members.items() if fold(name) not in CREDENTIAL_NAMES}

@@ -17,6 +17,7 @@ HIDDEN = "•••"
 LONG_NUMBER = 11  # in E.164, with its plus: of shorter ones two digits tell too much
 SHORTEST_SHOWN = 3
 COMMON_ENDINGS = {"com", "net", "org", "edu", "gov", "us", "io", "co", "info", "biz", "mil", "ca"}
+DASHES = re.compile("[\u2010-\u2015\u2212]")
 # Ten or eleven digits by themselves, as a US phone has them.
 REACHES = re.compile(r"(?<!\d)1?[2-9]\d{2}[-. )]*[2-9]\d{2}[-. ]*\d{4}(?!\d)")
 
@@ -62,8 +63,12 @@ def phone_type(text: str) -> str:
 
 
 def reference(text: str) -> str:
-    """Return a vendor's own id or word, unless it looks like an e-mail address or a phone."""
-    return HIDDEN if "@" in text or REACHES.search(text) else text
+    """Return a vendor's own id or word, unless it looks like an e-mail address or a phone.
+
+    Looks like one to a reader: whatever the script of its digits, and what is not seen in it.
+    """
+    seen = DASHES.sub("-", normalize.without_format_characters(normalize.ascii_digits(text)))
+    return HIDDEN if "@" in seen or REACHES.search(seen) else text
 
 
 def year(born: Any) -> str:
