@@ -42,6 +42,9 @@ CONFLICT = "Names that mean the same field differ."
 class Unreadable(Exception):
     """What was sent cannot be read any more."""
 
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:

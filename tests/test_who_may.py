@@ -84,6 +84,7 @@ desk_reveal                     sppppp/s---rr
 leads_lead_reveal               sppppp/s--rrr
 leads_views                     sppppp/s-rrrr
 leads_view                      sppppp/s-4444
+leads_lead_judged               s-oooo/sppppp
 intake_post_replay              sppppp/s--r-r
 intake_post_reveal              sppppp/s--rrr
 source_overview                 s--ooo/s--ooo

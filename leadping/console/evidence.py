@@ -32,10 +32,39 @@ def told_evidence(evidence: dict[str, Any], pages: dict[str, str] | None = None)
     return lines
 
 
-def masked_evidence(evidence: dict[str, Any]) -> dict[str, Any]:
-    """Return evidence with what a vendor sent as a person who is not revealed is shown."""
-    own = {"state": masks.state, "product": masks.reference, "vertical": masks.reference}
-    return {
-        name: own[name](value) if name in own and isinstance(value, str) else value
-        for name, value in evidence.items()
-    }
+def evidence_for(
+    user: Any, evidence: dict[str, Any], *, is_revealed: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return evidence as a user may be told it, and the pages to which its links may lead.
+
+    Without what it says of suppressions, unless the user may see those; what a vendor sent is
+    masked as it is elsewhere.
+    """
+    may_see = user.has_perm("leads.view_suppression")
+    pages = {"lead": "leads_lead_change"}
+    pages |= {"suppression": "leads_suppression_change"} if may_see else {}
+    return _told(evidence, may_see=may_see, is_revealed=is_revealed), pages
+
+
+OWN = {"state": masks.state, "product": masks.reference, "vertical": masks.reference}
+
+
+def _told(evidence: dict[str, Any], *, may_see: bool, is_revealed: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, value in evidence.items():
+        if name == "suppressions" and not may_see:
+            continue
+        if isinstance(value, dict):
+            told[name] = _told(value, may_see=may_see, is_revealed=is_revealed)
+        elif isinstance(value, list):
+            told[name] = [
+                _told(one, may_see=may_see, is_revealed=is_revealed)
+                if isinstance(one, dict)
+                else one
+                for one in value
+            ]
+        elif name in OWN and isinstance(value, str) and not is_revealed:
+            told[name] = OWN[name](value)
+        else:
+            told[name] = value
+    return told
