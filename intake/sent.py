@@ -22,6 +22,7 @@ from intake.receive import members_of
 from intake.replay import arrival_of
 from leads import masks, normalize
 from leads.models import Lead
+from sources import looks
 from sources.models import Source
 from sources.names import fold
 
@@ -172,9 +173,10 @@ def known(
             return Member(name, "", one.name, is_blank=True, is_alias=is_alias)
         return Member(name, text, one.name, trouble=trouble, is_masked=not is_revealed)
     now = value if one.column not in COLUMNS else getattr(lead, one.column)
-    shown = raw, as_text(now)
+    kept = looks.money(now) if one.column in PLAIN else as_text(now)
+    shown = raw, kept
     if not is_revealed:
-        shown = masked(one.column, raw, now, lead)
+        shown = masked(one.column, raw, now, kept, lead)
     return Member(
         name,
         cut(shown[0]),
@@ -185,7 +187,7 @@ def known(
         is_changed=sent != value if isinstance(sent, dict | list) else raw != as_text(value),
         is_cut=was_cut,
         is_other_since=now != value,
-        is_masked=shown != (raw, as_text(now)),
+        is_masked=shown != (raw, kept),
     )
 
 
@@ -193,9 +195,8 @@ def known(
 COLUMNS = {one.name for one in Lead._meta.concrete_fields} - {"source_metadata"}
 
 
-def masked(column: str, raw: str, kept: Any, lead: Lead) -> tuple[str, str]:
-    """Return what was sent and what was kept as they are shown of a person not revealed."""
-    text = as_text(kept)
+def masked(column: str, raw: str, kept: Any, text: str, lead: Lead) -> tuple[str, str]:
+    """Return what was sent and what was kept, `text`, as shown of a person not revealed."""
     if column in PLAIN:
         return raw, text
     if column in REFERENCES:

@@ -1,13 +1,17 @@
 """The evidence of findings as staff read it: line by line, with links to what it names."""
 
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 
 from leads import masks
 
 # Members of evidence that name a row, and the page of it.
 DESK = {"lead": "desk_lead", "suppression": "leads_suppression_change"}
+# Those that are moments, as they are kept.
+TIMES = ("since", "received_at")
 
 Line = tuple[str, str, str]
 
@@ -28,6 +32,8 @@ def told_evidence(evidence: dict[str, Any], pages: dict[str, str] | None = None)
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             url = reverse(f"admin:{pages[name]}", args=[text]) if name in pages else ""
+            if name in TIMES:
+                text = f"{timezone.localtime(datetime.fromisoformat(text)):%b %-d, %Y, %H:%M:%S}"
             lines.append((name.replace("_", " ").capitalize(), text, url))
     return lines
 

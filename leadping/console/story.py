@@ -27,10 +27,10 @@ AT_ONCE = timedelta(minutes=1)
 NOTHING_FOUND = "Nothing was found against it."
 Decision = Review.Decision
 DECIDED = {
-    Decision.RELEASE: ("Released", "good"),
-    Decision.REJECT: ("Rejected", "bad"),
-    Decision.UNDO: ("The last decision was taken back", "plain"),
-    Decision.SUPPRESS: ("Blocked by a later suppression", "wait"),
+    Decision.RELEASE: ("Released.", "good"),
+    Decision.REJECT: ("Rejected.", "bad"),
+    Decision.UNDO: ("The last decision was taken back.", "plain"),
+    Decision.SUPPRESS: ("Blocked by a later suppression.", "wait"),
 }
 
 
@@ -84,13 +84,13 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         story.add("replays", rows, replayed)
     elif lead.replayed_at:
         story.events.append(Event(lead.replayed_at, REPLAYED, order=FIRST))
-    if may("leads.view_review"):
-        reviews = lead.reviews.select_related("by").order_by("-at", "-id")
-        story.add("decisions", reviews, decided)
     if may("leads.view_suppression") and (lead.phone or lead.email_key):
         entries = Suppression.objects.naming(lead.phone, lead.email_key)
         entries = entries.in_force_for(lead.business_id).order_by("-created_at", "-id")
         story.add("suppressions", entries.select_related("created_by", "released_by"), suppressed)
+    if may("leads.view_review"):
+        reviews = lead.reviews.select_related("by").order_by("-at", "-id")
+        story.add("decisions", reviews, decided)
     if may("leads.view_lookback"):
         look_backs = lead.look_backs.select_related("settled_by").order_by("-at", "-id")
         story.add("look-backs", look_backs, looked_back)
@@ -213,7 +213,9 @@ def suppressed(one: Suppression) -> Iterable[Event]:
 
 def looked_back(one: LookBack) -> Iterable[Event]:
     url = reverse("admin:leads_lookback_change", args=[one.id])
-    sentence = f"A look-back was made: whoever has the lead is to be told by {one.act_by}."
+    sentence = (
+        f"A look-back was made: whoever has the lead is to be told by {one.act_by:%b %-d, %Y}."
+    )
     yield Event(one.at, sentence, url=url, link="look-back", tone="wait")
     if one.settled_at:
         who = name_of(one.settled_by)
