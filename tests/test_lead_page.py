@@ -15,7 +15,7 @@ from hypothesis import given
 
 from intake.bodies import read_json
 from intake.fields import FLAT, with_names
-from intake.models import Post
+from intake.models import Post, Replay
 from intake.problems import Problem
 from intake.reading import read
 from intake.replay import replay
@@ -174,7 +174,7 @@ def test_each_part_is_told_only_to_who_may_see_its_rows(
     Door(source).send(phone=..., email=..., cell="512-555-0137")
     map_cell(source)
     lead_id = replay(Post.objects.get().id, None, "The mapping is mended.").lead_id
-    lead = Lead.objects.get(id=lead_id)
+    lead = Lead.objects.get(id=str(lead_id))
     suppress("512-555-0137", source.business, reason="Wrote to complain")
     LookBack.objects.get().settle(None, "Told the vendor.")
     lead.refresh_from_db()
@@ -218,29 +218,28 @@ def test_what_staff_wrote_of_a_reveal_is_masked_if_it_names_somebody(door: Door)
 
 
 def fill(lead: Lead, number: int) -> None:
-    """Give a lead so many more rows of each kind that its story tells."""
+    """Give a lead so many more rows of each kind that its story tells, by as many people."""
     first = lead.posts.earliest("received_at")
+    users = get_user_model().objects
     for _ in range(number):
-        at = timezone.now()
-        Post(
-            received_at=at,
-            source=lead.source,
-            key=first.key,
-            lead=lead,
-            **{"body": b"{}", "body_size": 2, "status": 201, "outcome": "repeated", "took_us": 1},
-        ).save()
+        by, at = users.create_user(f"by {users.count()}"), timezone.now()
+        post = Post(received_at=at, source=lead.source, key=first.key, lead=lead, body=b"{}")
+        post.body_size, post.status, post.outcome, post.took_us = 2, 201, "repeated", 1
+        post.save()
+        of_post = {"post_id": post.id, "post_received_at": at}
+        outcomes = {"outcome_before": "invalid-lead", "outcome_after": "repeated"}
+        Replay(lead=lead, at=at, by=by, reason="Mended", **of_post, **outcomes).save()
         for how in Disclosure.How.values:
-            Disclosure(lead=lead, at=at, by=None, how=how, reason="Why").save()
-        Review(
-            lead=lead,
-            decision="reject",
-            at=at,
-            reason="No",
-            status_before="Blocked",
-            status_after="Rejected",
+            Disclosure(lead=lead, at=at, by=by, how=how, reason="Why").save()
+        review = Review(lead=lead, decision="reject", at=at, by=by, reason="No")
+        review.status_before, review.status_after = "Blocked", "Rejected"
+        review.save()
+        entry = suppress(lead.phone, lead.business, kind="internal", by=by)
+        entry.release(by, "Another person.")
+        settled = {"settled_at": at, "settled_by": by, "settled_note": "Told"}
+        LookBack(
+            lead=lead, suppression=entry, review=review, at=at, act_by=at.date(), **settled
         ).save()
-        entry = suppress(lead.phone, lead.business, kind="internal")
-        entry.release(None, "Another person.")
 
 
 def test_the_page_costs_the_same_however_much_has_happened(strict: Door) -> None:
@@ -253,12 +252,14 @@ def test_the_page_costs_the_same_however_much_has_happened(strict: Door) -> None
             found = told(root, lead)["story"]
         counts.append(len(taken))
     assert counts[0] == counts[1] < 45
-    assert found.left_out == ["repeats", "suppressions", "decisions", "reveals and exports"]
+    kinds = ["repeats", "replays", "suppressions", "decisions", "look-backs", "reveals and exports"]
+    assert found.left_out == kinds
+    assert sum(f"LIMIT {NEWEST + 1}" in one["sql"] for one in taken) == len(kinds)
     sentences = [one.sentence for one in found.events]
     assert sentences.count("The vendor sent it again: a repeat.") == NEWEST
     page = text(root, lead)
     assert f"only the newest {NEWEST} are told" in page
-    assert "Opened 103 times by 2 people" in page
+    assert "Opened 103 times by 101 people" in page
     fresh = lead_of(strict.send(phone="512-555-0199", email=...))
     assert "only the newest" not in text(root, fresh)
 
