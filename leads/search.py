@@ -25,6 +25,7 @@ TEXT_MAX_LENGTH = 400
 ID_MAX_LENGTH = 255
 # What an address may tell of a search: like the lead that it names, by its phone, and so on.
 PARAMS = ("id_of", "phone_of", "email_of", "external_of", "ending_of", "name_of", "certificate_of")
+# As keyboards of East Asia have it, too.
 AT_SIGNS = ("@", "\uff20", "\ufe6b")
 # How much of a phone's end names few enough, and how little of it is not yet the whole.
 ENDING = re.compile(r"[0-9]{4,9}")
@@ -232,8 +233,8 @@ def _uuid(text: str) -> UUID | None:
 @sensitive_variables()
 def _email_key(text: str) -> str:
     """Return what an address is matched by, "" if it is none."""
-    if not any(sign in text for sign in AT_SIGNS):
-        return ""
+    for sign in AT_SIGNS:
+        text = text.replace(sign, "@")
     try:
         return normalize.email_key(normalize.email(text))
     except normalize.NotAnEmail:
