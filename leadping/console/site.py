@@ -10,7 +10,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from leadping.console import audit, desk, home, second_factor, signin, suppressions
+from leadping.console import audit, desk, find, home, second_factor, signin, suppressions
 from leadping.console.navigation import navigation
 
 View = Callable[..., HttpResponseBase]
@@ -76,4 +76,5 @@ PAGES = [
     *desk.PAGES,
     *suppressions.PAGES,
     *audit.PAGES,
+    *find.PAGES,
 ]
