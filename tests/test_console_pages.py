@@ -76,6 +76,7 @@ PAGES_TO_SEE = [
     Seen("desk_alike", "waiting_lead"),
     Seen("audit", is_main=True),
     Seen("audit", query="?kind=pages"),
+    Seen("find", is_main=True),
     # leads
     Seen("leads_lead_changelist", is_main=True),
     Seen("leads_lead_changelist", query="?status=Blocked&from=2020-01-01&held_for=duplicate"),

@@ -99,6 +99,7 @@ suppression_add                 s---oo/s---oo
 suppression_release             s---oo/s---oo
 import_bad_rows_shown           sppppp/s---oo
 audit                           s---oo/sppppp
+find                            sooooo/sooooo
 """
 # Who is offered, and may run, an action of a list; the six as above.
 ACTIONS = """

@@ -26,7 +26,7 @@ SENT_BY_SCRIPT = "palette"
 ALL_WITH = {
     "email": "All leads with this e-mail address",
     "phone": "All leads with this phone",
-    "vendor_id": "All leads with this vendor’s id",
+    "vendor_id": "All leads with this vendor's id",
     "certificate": "All leads with this certificate",
     "ending": "All leads with a phone that ends so",
     "name": "All leads with such a name",
