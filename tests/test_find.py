@@ -23,6 +23,7 @@ from sources.models import Source
 from tests.console_rows import EVIL, SCRIPT, client_for, client_of
 from tests.factories import Door, make_source, make_tombstone
 from tests.service import Service, own_database
+from tests.test_console_story import post
 
 URL = "/admin/find/"
 PHONE, EMAIL = "512-555-0137", "ada.lovelace@example.com"
@@ -297,9 +298,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 user = get_user_model().objects.create_user("ann", password={password!r}, is_staff=True)
 user.groups.add(Group.objects.get(name="Administrator"))
-from tests.factories import Door, make_source
-for number in range(2):
-    Door(make_source(name=f"Harbour form {{number}}")).send(**{person!r})
 """
 
 
@@ -308,7 +306,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Yield a running leadping with one of its staff and two leads of one person."""
     folder = tmp_path_factory.mktemp("find")
     with own_database(folder) as url, Service(url, folder) as running:
-        running.manage("shell", "-c", MAKE.format(password=PASSWORD, person=PERSON))
+        running.manage("shell", "-c", MAKE.format(password=PASSWORD))
+        for number in range(2):
+            headers = running.make_source("--name", f"Harbour form {number}")
+            assert post(running, headers["X-Leadping-Source-Key"], **PERSON)[0] == 201
         yield running
 
 
