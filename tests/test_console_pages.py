@@ -371,6 +371,24 @@ def test_axe_finds_nothing_wrong_with_a_page(lax: Page, site: Any, seen: Seen) -
         assert found.violations_count == 0, f"{scheme}, {width}: {found.generate_report()}"
 
 
+# Of pages, of sources and leads that enemies wrote, of a person, of nothing.
+@pytest.mark.parametrize("text", ["le", "script", "(512) 555-0101", "no such thing"])
+def test_axe_finds_nothing_wrong_with_what_is_found_by_key(lax: Page, site: Any, text: str) -> None:
+    lax.goto("/admin/")
+    for scheme, width in LOOKS:
+        lax.set_viewport_size({"width": width, "height": 900})
+        lax.emulate_media(color_scheme=scheme)
+        lax.keyboard.press("/")
+        lax.keyboard.type(text)
+        lax.locator("#palette .found a, #palette .said:not(:empty)").first.wait_for()
+        lax.keyboard.press("ArrowDown")
+        found = Axe().run(lax)
+        assert found.violations_count == 0, f"{scheme}, {width}: {found.generate_report()}"
+        assert lax.evaluate(MADE_BY_ENEMIES) == []
+        assert lax.evaluate("document.documentElement.scrollWidth") == width
+        lax.keyboard.press("Escape")
+
+
 def test_the_sign_in_is_as_good_as_the_rest(site: Any, browser: Browser) -> None:
     said: list[str] = []
     with browser.new_context(base_url=site[0], bypass_csp=True) as context:
