@@ -1,13 +1,18 @@
 """The indexes of the list of leads, made while posts go on coming in; and what they are on."""
 
+from collections import defaultdict
+
 from django.db import migrations, models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Concat, Lower, Trim
 
 from leads.normalize import name_key
 from leads.reviews import found_in
 from sources.online import BATCH_ROWS, AddCheckConstraintOnline, AddIndexOnline
 from sources.sql import LastFour
 
+# What the database makes of plain names, many at a time, is what `name_key` makes of them.
+LOWERED = Trim(Lower(Concat("last_name", Value(" "), "first_name")))
 STATISTICS = "lead_found_and_status"
 AT_ONCE = 500  # as many as SQLite takes
 
@@ -38,13 +43,18 @@ def file_leads(apps, schema_editor):
             piece = some[start : start + AT_ONCE]
             decided = reviews.filter(lead__in=[one.pk for one in piece]).order_by("at", "id")
             after = dict(decided.values_list("lead_id", "findings_after"))
-            changed = []
+            by_found, odd = defaultdict(list), []
             for one in piece:
                 one.found = found_in(after.get(one.pk, one.findings))
                 one.name_key = name_key(one.last_name, one.first_name)
-                if one.found or one.name_key:
-                    changed.append(one)
-            leads.bulk_update(changed, ["found", "name_key"], batch_size=AT_ONCE)
+                whole = f"{one.last_name} {one.first_name}"
+                if whole.isascii() and whole.strip(" ").lower() == one.name_key:
+                    by_found[one.found].append(one.pk)
+                else:
+                    odd.append(one)
+            for found, ids in by_found.items():
+                leads.filter(pk__in=ids).update(found=found, name_key=LOWERED)
+            leads.bulk_update(odd, ["found", "name_key"], batch_size=AT_ONCE)
 
 
 def tell_apart(apps, schema_editor):
