@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from intake.fields import FLAT, STRUCTURED, Field, Level, Path, Plan, is_blank, with_names
+from intake.fields import FLAT, PLACES, STRUCTURED, Field, Level, Path, Plan, is_blank, with_names
 from intake.models import Post
 from intake.problems import Problem
 from intake.reading import read
@@ -47,7 +47,7 @@ class Unreadable(Exception):
         super().__init__(self.__doc__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member:
     """One member of a post as it is shown: what was sent, and the value that was kept.
 
@@ -104,8 +104,11 @@ def sent_and_kept(post: Post, lead: Lead, *, is_revealed: bool) -> list[Member]:
         if one is None:
             rows.append(unknown(path, sent, reading.unknown, reading.ignored, is_revealed))
         else:
-            several = times.get(one.name, 0) > 1
-            rows.append(known(path, one, sent, values, lead, several, is_revealed))
+            own = PLACES.get(one.name, (one.name,)) if arrival.is_structured else (one.name,)
+            row = known(path, one, sent, values, lead, is_revealed)
+            row.is_alias = tuple(map(fold, path)) != tuple(map(fold, own))
+            row.is_one_of_several = bool(row.kept) and times.get(one.name, 0) > 1
+            rows.append(row)
     return rows
 
 
@@ -151,13 +154,11 @@ def known(
     sent: object,
     values: Mapping[str, Any],
     lead: Lead,
-    is_one_of_several: bool,
     is_revealed: bool,
 ) -> Member:
     """Return a member that means a field, beside the value of the field."""
     # The name of a field, which may be one that staff mapped, is not a value; unless it looks so.
     name = ".".join(path) if is_revealed else masks.reference(".".join(path))
-    is_alias = fold(path[-1]) != fold(one.name)
     raw = as_text(sent)
     trouble, value, was_cut = "", None, False
     try:
@@ -170,7 +171,7 @@ def known(
     if value is None:
         text = cut(raw) if is_revealed else masks.HIDDEN
         if not trouble:
-            return Member(name, "", one.name, is_blank=True, is_alias=is_alias)
+            return Member(name, "", one.name, is_blank=True)
         return Member(name, text, one.name, trouble=trouble, is_masked=not is_revealed)
     now = value if one.column not in COLUMNS else getattr(lead, one.column)
     kept = looks.money(now) if one.column in PLAIN else as_text(now)
@@ -182,8 +183,6 @@ def known(
         cut(shown[0]),
         one.name,
         cut(shown[1]),
-        is_alias=is_alias,
-        is_one_of_several=is_one_of_several,
         is_changed=sent != value if isinstance(sent, dict | list) else raw != as_text(value),
         is_cut=was_cut,
         is_other_since=now != value,

@@ -376,6 +376,8 @@ def test_a_structured_post_and_a_form_are_read_likewise(db: None) -> None:
     assert found["contact.phone.number"].kept == "+15125550137"
     assert (found["customer.income"].sent, found["customer.income"].is_changed) == ("72000", False)
     assert found["customer.isHomeowner"].kept == "true"
+    aliases = [name for name, one in found.items() if one.is_alias]
+    assert aliases == ["contact.streetAddress.zip"]  # its own name is postalCode
     assert found["metadata.complianceStatus"].is_ignored
     assert found["tagNames"].kept == '["VIP"]'
     masked = rows(signed_in("view_lead", "view_post"), lead)
