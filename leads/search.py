@@ -7,7 +7,6 @@ that fits and never by what was typed, for addresses are kept in logs and histor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -81,7 +80,7 @@ def find(text: str, *, may_reveal: bool) -> list[Match]:
     those who may reveal: letter by letter they would tell what is masked.
     """
     readable = read(text)
-    return list(_matches(readable, may_reveal)) if readable else []
+    return _matches(readable, may_reveal) if readable else []
 
 
 @sensitive_variables()
@@ -130,42 +129,49 @@ def read(text: str) -> str | None:
 
 
 @sensitive_variables()
-def _matches(text: str, may_reveal: bool) -> Iterator[Match]:
+def _matches(text: str, may_reveal: bool) -> list[Match]:
+    # A list, not a generator, whose frames `sensitive_variables` does not know.
+    found = []
     if (id_ := _uuid(text)) and (lead := _newest(Q(id=id_))):
-        yield _match("id", "id_of", lead, f"lead {lead.id}")
+        found.append(_match("id", "id_of", lead, f"lead {lead.id}"))
     email_key = _email_key(text)
     if email_key and (lead := _newest(_has_email(email_key))):
-        yield _match("email", "email_of", lead, _told_email(lead))
+        found.append(_match("email", "email_of", lead, _told_email(lead)))
     number = _phone(text)
     if number and (lead := _newest(_has_phone(number))):
-        yield _match("phone", "phone_of", lead, _told_phone(lead))
+        found.append(_match("phone", "phone_of", lead, _told_phone(lead)))
     if (external_id := _external_id(text)) and (lead := _newest(_has_external_id(external_id))):
-        yield _match("vendor_id", "external_of", lead, _told_external_id(lead))
+        found.append(_match("vendor_id", "external_of", lead, _told_external_id(lead)))
     certificate = normalize.certificate_id(text) or text.lower()
     if CERTIFICATE_ID.fullmatch(certificate) and (lead := _newest(_has_certificate(certificate))):
-        yield _match("certificate", "certificate_of", lead, _told_certificate(lead))
+        found.append(_match("certificate", "certificate_of", lead, _told_certificate(lead)))
     ending = normalize.ascii_digits(text)
     if may_reveal and ENDING.fullmatch(ending) and (lead := _newest(_ends_in(ending))):
         length = "" if len(ending) == ENDING_MIN_LENGTH else f".{len(ending)}"
-        yield _match("ending", "ending_of", lead, _told_ending(lead), length)
+        found.append(_match("ending", "ending_of", lead, _told_ending(lead), length))
     if not email_key and not number:
-        yield from _matches_by_name(text, may_reveal)
+        found += _matches_by_name(text, may_reveal)
+    return found
 
 
 @sensitive_variables()
-def _matches_by_name(text: str, may_reveal: bool) -> Iterator[Match]:
+def _matches_by_name(text: str, may_reveal: bool) -> list[Match]:
     keys = _name_keys(text)
-    is_found = False
+    found = []
     for key in keys:
         namesakes = _leads(_is_named(key))[:NAMESAKES_READ]
         if lead := next((one for one in namesakes if len(key) in _whole_lengths(one)), None):
-            is_found = True
-            yield _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
-    if is_found or not may_reveal:
-        return
+            found.append(
+                _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
+            )
+    if found or not may_reveal:
+        return found
     for key in keys:
         if len(key) >= NAME_MIN_LETTERS and (lead := _newest(_name_begins(key))):
-            yield _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
+            found.append(
+                _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
+            )
+    return found
 
 
 def _match(how: str, param: str, lead: Lead, told: str, length: str = "") -> Match:
@@ -281,6 +287,7 @@ def _whole_lengths(lead: Lead) -> set[int]:
 # --- conditions, in the words of the indexes ------------------------------------------------------
 
 
+@sensitive_variables()
 def _leads(q: Q) -> QuerySet[Lead]:
     """Return the leads that fit, the newest first, with what a match tells of them."""
     fields = ("phone", "email", "email_key", "external_id", "certificate_id")
@@ -288,6 +295,7 @@ def _leads(q: Q) -> QuerySet[Lead]:
     return Lead.objects.filter(q).order_by("-received_at", "-id").only(*fields, *names)
 
 
+@sensitive_variables()
 def _newest(q: Q) -> Lead | None:
     return _leads(q).first()
 
@@ -297,18 +305,22 @@ def _of_all_businesses() -> Q:
     return Q(business__in=list(Business.objects.order_by("id").values_list("id", flat=True)))
 
 
+@sensitive_variables()
 def _has_phone(number: str) -> Q:
     return _of_all_businesses() & Q(phone=number) & ~Q(phone="")
 
 
+@sensitive_variables()
 def _has_email(email_key: str) -> Q:
     return _of_all_businesses() & Q(email_key=email_key) & ~Q(email_key="")
 
 
+@sensitive_variables()
 def _has_certificate(certificate_id: str) -> Q:
     return _of_all_businesses() & Q(certificate_id=certificate_id) & ~Q(certificate_id="")
 
 
+@sensitive_variables()
 def _has_external_id(external_id: str) -> Q:
     """Return the leads with this id of their vendor, of every source.
 
@@ -319,11 +331,13 @@ def _has_external_id(external_id: str) -> Q:
     return Q(id__in=rows.order_by().values("id"))
 
 
+@sensitive_variables()
 def _ends_in(ending: str) -> Q:
     q = Q(Exact(LastFour("phone"), Value(ending[-ENDING_MIN_LENGTH:]))) & ~Q(phone="")
     return q & Q(phone__endswith=ending) if len(ending) > ENDING_MIN_LENGTH else q
 
 
+@sensitive_variables()
 def _is_named(key: str) -> Q:
     """Return who has these words first in their key, and all of them to the end of a word."""
     if connection.vendor == "sqlite":  # one range: nothing in a key comes before a space
@@ -331,6 +345,7 @@ def _is_named(key: str) -> Q:
     return (Q(name_key=key) | Q(name_key__startswith=f"{key} ")) & ~Q(name_key="")
 
 
+@sensitive_variables()
 def _name_begins(key: str) -> Q:
     if connection.vendor == "sqlite":  # whose LIKE goes by no index
         return Q(name_key__gte=key, name_key__lt=key + LAST_CHARACTER) & ~Q(name_key="")

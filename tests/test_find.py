@@ -1,6 +1,7 @@
 """Finding anything by one box: who sees what, masked; results alone for the script; by keyboard."""
 
 import re
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.signals import got_request_exception
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
+from django.views.decorators.debug import sensitive_variables
 from playwright.sync_api import Browser, Page, expect
 
 from leads import search
@@ -243,15 +247,29 @@ def test_names_of_enemies_are_shown_as_text(db: None) -> None:
 def test_what_was_typed_is_in_no_log_and_no_report_of_an_error(
     ada: Lead, log_lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(text: str, *, may_reveal: bool) -> list[search.Match]:
+    @sensitive_variables()
+    def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("broken")
 
+    def report(request: Any, **_: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    reports: list[str] = []
     client = staff_with("view_lead")
     found_by(client, PHONE)
-    monkeypatch.setattr(search, "find", broken)
     client.raise_request_exception = False
-    assert client.post(URL, {"text": PHONE}).status_code == 500
-    assert not [line for line in log_lines() if PHONE in str(line) or "5550137" in str(line)]
+    got_request_exception.connect(report)
+    try:
+        for name in ("find", "read", "_has_phone", "_newest"):
+            with monkeypatch.context() as patch:
+                patch.setattr(search, name, broken)
+                assert client.post(URL, {"text": PHONE}).status_code == 500
+    finally:
+        got_request_exception.disconnect(report)
+    assert len(reports) == 4
+    for text in (PHONE, "+15125550137"):
+        assert not [line for line in log_lines() if text in str(line)]
+        assert not [one for one in reports if text in one]
 
 
 def load(source: Source, count: int) -> None:
