@@ -468,6 +468,21 @@ def test_each_filter_is_served_in_order_by_its_index(many: list[Lead], name: str
     assert not re.search(r"SCAN leads_lead(?! USING)", plan), plan
 
 
+def test_several_values_are_told_apart_unless_something_else_gives_the_order(
+    many: list[Lead], monkeypatch: Any
+) -> None:
+    vendor = many[0].source.vendor_id
+    assert len(browsed(f"vendor={vendor}").branches()) == 3
+    assert len(browsed(f"vendor={vendor}&period=30d").branches()) == 3
+    assert len(browsed(f"vendor={vendor}&state=TX").branches()) == 1
+    assert len(browsed("status=held").branches()) == 2
+    assert len(browsed(f"vendor={vendor}&status=held").branches()) == 2  # the fewest
+    assert len(browsed("price_from=9&price_to=20").branches()) == 3
+    monkeypatch.setattr(browsing, "BRANCHES_AT_MOST", 2)
+    assert len(browsed(f"vendor={vendor}").branches()) == 1
+    assert len(browsed("price_from=9&price_to=20").branches()) == 1
+
+
 def plan_of(sql: str, values: list[Any]) -> str:
     """Return how the database would find the rows; of a small table too by its indexes."""
     with connection.cursor() as cursor:
