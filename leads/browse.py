@@ -31,7 +31,7 @@ from sources.sql import as_field, distinct, name_of
 PAGE_ROWS = 50
 COUNTED_AT_MOST = 10_000
 # Where no index has the order of the list, and those before the last that counts are read too.
-COUNTED_UNORDERED = 1000
+COUNTED_UNORDERED = 500
 # So many values a filter may stand for, each with a query of its own in the statement.
 BRANCHES_AT_MOST = 40
 OPTIONS_AT_MOST = 200
