@@ -21,6 +21,7 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from intake.filters import ChoiceFilter, PeriodFilter
 from intake.models import NEW_LEAD, Post, RefusalCount, Replay
 from intake.problems import PROBLEM_TYPES, Kept
 from intake.receive import opted_out_since
@@ -29,7 +30,6 @@ from intake.sent import NAME
 from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
-from leads.filters import ChoiceFilter, PeriodFilter
 from leads.models import Disclosure
 from leads.reviews import REVEAL_LASTS, NotDecided, reason_of
 from leads.serializers import intake_answer

@@ -36,7 +36,7 @@ from sources.ids import uuid7
 from sources.keys import BLANKED, blank
 from sources.models import Source, Tag
 from sources.names import fold
-from sources.rules import Mode, Rule, public_code
+from sources.rules import STANDING, Rule, public_code
 from sources.sql import one_round_trip
 
 log = structlog.get_logger()
@@ -326,7 +326,7 @@ def judge(source: Source, lead: Lead, reading: Reading, state: store.State, at: 
 
 def caps_left(source: Source, at: datetime, used: Mapping[str, int]) -> tuple[Left, ...]:
     """Return what is left at `at` of each cap that blocks or refuses, for the vendor to see."""
-    if source.modes[Rule.OVER_CAP] not in (Mode.HOLD, Mode.REJECT):
+    if source.modes[Rule.OVER_CAP] not in STANDING:
         return ()
     periods = [one for one in periods_of(source, at) if one.name in used]
     return tuple(Left(one, max(one.cap - used[one.name], 0)) for one in periods)

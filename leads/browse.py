@@ -6,9 +6,8 @@ that have. A page begins after the last lead of the one before, and counting sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -18,71 +17,20 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
-from leads import columns, geography, masks, normalize, search
+from leads import columns, search
 from leads.columns import Column
-from leads.filters import bound, midnight
 from leads.models import Lead
+from leads.narrow import FILTERS, OPTIONS_AT_MOST, BadFilter, Condition, uuid_of
 from sources.models import Source, Tag
-from sources.rules import Mode, Rule
 from sources.sql import as_field, distinct, name_of
 
 PAGE_ROWS = 50
 COUNTED_AT_MOST = 10_000
 # Where no index has the order of the list, and those before the last that counts are read too.
 COUNTED_UNORDERED = 500
-# So many values a filter may stand for, each with a query of its own in the statement.
-BRANCHES_AT_MOST = 40
-OPTIONS_AT_MOST = 200
 FOUND_AT_MOST = 1000
-HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
-STANDING = (Mode.HOLD.value, Mode.REJECT.value)
-PERIODS = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "7d": "Last 7 days",
-    "30d": "Last 30 days",
-    "month": "This month",
-    "last-month": "Last month",
-}
 ORDERS = {"newest": "Newest first", "oldest": "Oldest first"}
-
-
-class BadFilter(ValueError):
-    """A filter cannot be read; its message says why, in words for staff."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What one filter asks of a lead.
-
-    `branches`: the same told apart into values that exclude each other, each of which an index has
-    in the order of the list. `is_ordered`: it is itself one such value.
-    """
-
-    q: Q
-    branches: tuple[Q, ...] = ()
-    is_ordered: bool = False
-
-
-Options = list[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """One filter of the list: its name in the URL, and how its value is read.
-
-    `options` are the values that are offered with their labels, None where one is typed; `shown`
-    is how a typed value is shown. `read` raises BadFilter.
-    """
-
-    name: str
-    label: str
-    read: Callable[[Browse, str], Condition]
-    options: Callable[[Browse], Options] | None = None
-    shown: Callable[[str], str] = str
-    kind: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +85,15 @@ class Totals:
 class Browse:
     """The list as a URL asks for it: filters, a search, columns, order and place.
 
-    What cannot be read is left out, and told in `faults`. `may_reveal`: whether who looks may see
-    persons, and so search by a part of a name or phone.
+    What cannot be read is left out, and told in `faults`. A search that is not open finds nothing,
+    and `trouble` says why. `may_reveal`: whether who looks may see persons, and so search by a part
+    of a name or phone.
     """
 
     def __init__(self, given: Mapping[str, str], *, may_reveal: bool = False) -> None:
         self.may_reveal = may_reveal
         self.faults: list[str] = []
+        self.trouble = ""
         self.chosen: dict[str, str] = {}
         self.conditions: dict[str, Condition] = {}
         self.found: search.Fitting | None = None
@@ -175,12 +125,14 @@ class Browse:
         return [columns.BY_NAME[one] for one in names or columns.BY_DEFAULT]
 
     def _search(self, name: str, text: str) -> None:
+        self.chosen[name] = text
         try:
             self.found = search.fitting(name, text, may_reveal=self.may_reveal)
         except search.NotFitting as error:
-            self.faults.append(str(error))
+            # Never all leads: who opens a colleague's search would take them for what was found.
+            self.trouble = str(error)
+            self.conditions[name] = Condition(Q(pk__in=[]))
         else:
-            self.chosen[name] = text
             self.conditions[name] = Condition(self.found.q, is_ordered=name != "name_of")
 
     def _place(self, name: str, given: Mapping[str, str]) -> Lead | None:
@@ -218,7 +170,7 @@ class Browse:
     def query(self, without: Iterable[str] = (), **more: str) -> str:
         """Return the query of this list, in one order, with some parts left out or replaced.
 
-        Of a place in it only what is given in `more`. Nothing of a person is in it.
+        Of a place in it only what is given in `more`. No value is in it that looks like a person's.
         """
         given = dict(self.chosen)
         if self.columns != [columns.BY_NAME[one] for one in columns.BY_DEFAULT]:
@@ -239,8 +191,7 @@ class Browse:
                 labels = dict(one.options(self)) if one.options else {}
                 label, value = one.label, labels.get(text, "") or one.shown(text)
             else:
-                assert self.found
-                label, value = "Search", self.found.told
+                label, value = "Search", self.found.told if self.found else "not open"
             chips.append(Chip(label, value, self.query([name])))
         return chips
 
@@ -388,232 +339,3 @@ def merged_ids(branches: list[QuerySet[Lead]], limit: int, is_descending: bool) 
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {name_of(Lead, 'id')} FROM ({sql}) AS page", values)
         return [as_field(key, row[0]) for row in cursor.fetchall()]
-
-
-# --- the filters ----------------------------------------------------------------------------------
-
-
-def uuid_of(text: str) -> UUID | None:
-    """Return an id, None for what is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def of_sources(browse: Browse, wanted: Iterable[Source]) -> Condition:
-    """Return the condition that leads came by one of these sources."""
-    ids = [one.id for one in wanted]
-    if not ids:
-        raise BadFilter("there is none like this.")
-    if len(ids) == 1:
-        return Condition(Q(source=ids[0]), is_ordered=True)
-    apart = tuple(Q(source=one) for one in ids) if len(ids) <= BRANCHES_AT_MOST else ()
-    return Condition(Q(source__in=ids), apart)
-
-
-def by_source(browse: Browse, text: str) -> Condition:
-    return of_sources(browse, [one for key, one in browse.sources.items() if key == text])
-
-
-def by_vendor(browse: Browse, text: str) -> Condition:
-    key = uuid_of(text)
-    return of_sources(browse, [one for one in browse.sources.values() if one.vendor_id == key])
-
-
-def by_business(browse: Browse, text: str) -> Condition:
-    key = uuid_of(text)
-    return of_sources(browse, [one for one in browse.sources.values() if one.business_id == key])
-
-
-def by_status(browse: Browse, text: str) -> Condition:
-    if text == "held":
-        apart = tuple(Q(compliance_status=one) for one in HELD)
-        return Condition(Q(compliance_status__in=HELD), apart)
-    if text not in Lead.Status.values:
-        raise BadFilter("there is no such status.")
-    return Condition(Q(compliance_status=text), is_ordered=True)
-
-
-def by_found(browse: Browse, text: str, modes: Iterable[str] = Mode.values) -> Condition:
-    """Return the condition that a rule found something, in one of these modes."""
-    if text not in Rule.values:
-        raise BadFilter("there is no such rule.")
-    wanted = {f"{text}:{mode}" for mode in modes}
-    texts = [one for one in browse.found_texts if wanted & set(one.split())]
-    kept = ~Q(found="")  # in the words of the index
-    apart = tuple(Q(found=one) & kept for one in texts) if len(texts) <= BRANCHES_AT_MOST else ()
-    return Condition(Q(found__in=texts) & kept, apart, is_ordered=len(texts) == 1)
-
-
-def by_finding(browse: Browse, text: str) -> Condition:
-    return by_found(browse, text)
-
-
-def by_held_for(browse: Browse, text: str) -> Condition:
-    return by_found(browse, text, STANDING)
-
-
-def equal(name: str, *, is_partial: bool = False) -> Callable[[Browse, str], Condition]:
-    """Return the reader of a filter for one value of a column with an index of its own."""
-    field: Any = Lead._meta.get_field(name)
-
-    def read(browse: Browse, text: str) -> Condition:
-        if len(text) > field.max_length or normalize.CONTROL.search(text):
-            raise BadFilter("no lead has such a value.")
-        kept = ~Q(**{name: ""}) if is_partial else Q()
-        return Condition(Q(**{name: text}) & kept, is_ordered=True)
-
-    return read
-
-
-def price_of(text: str) -> Decimal:
-    """Return a price that was typed; raises BadFilter."""
-    try:
-        return normalize.decimal(text.replace(",", "").removeprefix("$").strip())
-    except normalize.NotADecimal:
-        raise BadFilter("this is no amount, like 12.50.") from None
-
-
-def by_price(browse: Browse, text: str, name: str) -> Condition:
-    """Return the condition on one end of the price; both are told apart if they leave few."""
-    ends = {name: price_of(text)}
-    if other := browse.chosen.get("price_from"):
-        ends["price_from"] = price_of(other)
-    low, high = ends.get("price_from"), ends.get("price_to")
-    prices = distinct(Lead, "price", BRANCHES_AT_MOST + 1, low, high)
-    if len(prices) > BRANCHES_AT_MOST:
-        return Condition(Q(price__gte=low) if name == "price_from" else Q(price__lte=high))
-    apart = tuple(Q(price=one) for one in prices)
-    return Condition(Q(price__in=prices), apart, is_ordered=len(prices) == 1)
-
-
-def by_price_from(browse: Browse, text: str) -> Condition:
-    return by_price(browse, text, "price_from")
-
-
-def by_price_to(browse: Browse, text: str) -> Condition:
-    return by_price(browse, text, "price_to")
-
-
-def by_tag(browse: Browse, text: str) -> Condition:
-    if text not in browse.tags:
-        raise BadFilter("there is no such tag.")
-    return Condition(Q(tags=browse.tags[text]))
-
-
-def by_tests(browse: Browse, text: str) -> Condition:
-    if text not in ("0", "1"):
-        raise BadFilter("0 is without tests, 1 is tests only.")
-    return Condition(Q(is_test=text == "1"), is_ordered=text == "1")
-
-
-def by_period(browse: Browse, text: str) -> Condition:
-    if text not in PERIODS:
-        raise BadFilter("there is no such time.")
-    first, last = days_of(text, timezone.localdate())
-    until = midnight(last + timedelta(days=1))
-    return Condition(Q(received_at__gte=midnight(first), received_at__lt=until))
-
-
-def days_of(period: str, today: date) -> tuple[date, date]:
-    """Return the first and the last day of a time that moves with today."""
-    first_of_month = today.replace(day=1)
-    if period == "yesterday":
-        return today - timedelta(days=1), today - timedelta(days=1)
-    if period == "month":
-        return first_of_month, today
-    if period == "last-month":
-        last = first_of_month - timedelta(days=1)
-        return last.replace(day=1), last
-    back = {"today": 0, "7d": 6, "30d": 29}[period]
-    return today - timedelta(days=back), today
-
-
-def moment(text: str, *, is_end: bool = False) -> datetime:
-    """Return a date or moment that was given; raises BadFilter."""
-    try:
-        return bound(text, is_end=is_end)
-    except ValueError:
-        raise BadFilter("this is no date, like 2026-11-25.") from None
-
-
-def by_from(browse: Browse, text: str) -> Condition:
-    return Condition(Q(received_at__gte=moment(text)))
-
-
-def by_to(browse: Browse, text: str) -> Condition:
-    return Condition(Q(received_at__lt=moment(text, is_end=True)))
-
-
-def source_options(browse: Browse) -> Options:
-    return [(key, one.name) for key, one in browse.sources.items()]
-
-
-def vendor_options(browse: Browse) -> Options:
-    return by_label((one.vendor_id, one.vendor.name) for one in browse.sources.values())
-
-
-def business_options(browse: Browse) -> Options:
-    return by_label((one.business_id, one.business.name) for one in browse.sources.values())
-
-
-def by_label(pairs: Iterable[tuple[UUID, str]]) -> Options:
-    """Return each of these once, in the order of the labels."""
-    return sorted({(str(key), label) for key, label in pairs}, key=lambda one: (one[1], one[0]))
-
-
-def status_options(browse: Browse) -> Options:
-    return [*((one.value, one.label) for one in Lead.Status), ("held", "Blocked or rejected")]
-
-
-def rule_options(browse: Browse) -> Options:
-    return [(one.value, one.label) for one in Rule]
-
-
-def state_options(browse: Browse) -> Options:
-    return [(code, f"{code} {name}") for code, name in geography.STATES.items()]
-
-
-def column_options(name: str) -> Callable[[Browse], Options]:
-    """Return what offers the values that leads have in a column, less what may name a person."""
-
-    def options(browse: Browse) -> Options:
-        values = distinct(Lead, name, OPTIONS_AT_MOST)
-        return [(one, one) for one in values if masks.reference(one) == one]
-
-    return options
-
-
-def tag_options(browse: Browse) -> Options:
-    return [(key, f"{one.name} · {one.business.name}") for key, one in browse.tags.items()]
-
-
-FILTERS: dict[str, Filter] = {
-    one.name: one
-    for one in (
-        Filter("period", "Received", by_period, lambda _: list(PERIODS.items()), kind="date"),
-        Filter("from", "From", by_from, kind="date"),
-        Filter("to", "To", by_to, kind="date"),
-        Filter("source", "Source", by_source, source_options),
-        Filter("vendor", "Vendor", by_vendor, vendor_options),
-        Filter("business", "Business", by_business, business_options),
-        Filter("status", "Status", by_status, status_options),
-        Filter("finding", "Finding", by_finding, rule_options),
-        Filter("held_for", "Held for", by_held_for, rule_options),
-        Filter("state", "State", equal("state"), state_options, masks.state),
-        Filter("product", "Product", equal("product"), column_options("product"), masks.reference),
-        Filter(
-            *("vertical", "Vertical", equal("vertical")),
-            *(column_options("vertical"), masks.reference),
-        ),
-        Filter("sub_id", "Sub ID", equal("sub_id", is_partial=True), shown=masks.reference),
-        Filter("price_from", "Price from", by_price_from, kind="number"),
-        Filter("price_to", "Price to", by_price_to, kind="number"),
-        Filter("tag", "Tag", by_tag, tag_options),
-        Filter(
-            *("tests", "Tests", by_tests),
-            lambda _: [("0", "without"), ("1", "only")],
-        ),
-    )
-}

@@ -101,7 +101,11 @@ def findings(lead: Lead) -> SafeString:
     return format_html_join(
         " ",
         "{}",
-        ((looks.badge(code, "plain" if mode == Mode.FLAG else "wait"),) for code, mode in told),
+        (
+            # not by the colour alone
+            (looks.badge(*((f"{code} (flag)", "plain") if mode == Mode.FLAG else (code, "wait"))),)
+            for code, mode in told
+        ),
     )
 
 
@@ -133,7 +137,7 @@ COLUMNS = (
         value=lambda lead: lead.compliance_status,
         look=status,
     ),
-    Column("findings", "Found", ("found",), lambda lead: lead.found, look=findings),
+    Column("findings", "Findings", ("found",), lambda lead: lead.found, look=findings),
     column("source", "Source", "source__name"),
     column("vendor", "Vendor", "source__vendor__name"),
     column("business", "Business", "business__name"),

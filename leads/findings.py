@@ -9,7 +9,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from sources.rules import Mode, Rule
+from sources.rules import STANDING, Mode, Rule
 
 
 class Overrule(Enum):
@@ -166,7 +166,7 @@ class Finding:
     @property
     def is_standing(self) -> bool:
         """Say whether it keeps a lead from being contacted, unless a reviewer overrules it."""
-        return self.mode in (Mode.HOLD, Mode.REJECT)
+        return self.mode in STANDING
 
     def as_row(self) -> dict[str, Any]:
         """Return the finding as it is kept with the lead."""

@@ -19,7 +19,7 @@ from django.utils import timezone
 from leads.findings import Finding, Overrule
 from leads.normalize import CONTROL, UNSEEN
 from sources.ids import uuid7
-from sources.rules import Mode, Rule
+from sources.rules import STANDING, Rule
 
 REASON_MAX_LENGTH = 200
 UNDO_MINUTES = 10
@@ -136,11 +136,10 @@ TABS = {
 
 def desk_tab_of(findings: list[dict[str, Any]]) -> str:
     """Return on which tab a blocked lead with these findings, as they are kept, waits."""
-    standing = (Mode.HOLD.value, Mode.REJECT.value)
     firm = {
         one["code"]
         for one in findings
-        if one["mode"] in standing and one.get("overrule") == Overrule.NO.value
+        if one["mode"] in STANDING and one.get("overrule") == Overrule.NO.value
     }
     named = (tab for code, tab in TABS.items() if code in firm)
     return next(named, DeskTab.FIRM if firm else DeskTab.REVIEW).value

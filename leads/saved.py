@@ -28,7 +28,7 @@ class NoName(NotSaved):
 
 
 class NameTaken(NotSaved):
-    """You have a view of this name: choose another, or delete that one."""
+    """You have a view of this name: choose another, or ask to replace that one."""
 
 
 class TooManyViews(NotSaved):
@@ -52,15 +52,21 @@ class SavedViewQuerySet(models.QuerySet["SavedView"]):
         mine = models.Case(models.When(by=user, then=0), default=1)
         return self.filter(Q(by=user) | Q(is_shared=True)).order_by(mine, "name", "id")
 
-    def keep(self, by: Any, name: str, query: str, *, is_shared: bool) -> SavedView:
-        """Return a new view; raises a NotSaved.
+    def keep(
+        self, by: Any, name: str, query: str, *, is_shared: bool, is_over: bool = False
+    ) -> SavedView:
+        """Return a new view, or with `is_over` the old one of that name; raises a NotSaved.
 
         `query` is what `Browse.query` returns: filters and columns, nothing of a person.
         """
         name = name_of(name)
         mine = self.filter(by=by)
-        if mine.filter(name=name).exists():
-            raise NameTaken
+        if old := mine.filter(name=name).first():
+            if not is_over:
+                raise NameTaken
+            old.query, old.is_shared = query, is_shared
+            old.save(update_fields=["query", "is_shared"])
+            return old
         if mine.count() >= VIEWS_AT_MOST:
             raise TooManyViews
         view = SavedView(by=by, name=name, query=query, is_shared=is_shared)

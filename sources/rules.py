@@ -18,6 +18,10 @@ class Mode(TextChoices):
     OFF = "off", "Off: do not run the rule"
 
 
+# What keeps a lead from being contacted, unless a reviewer overrules it.
+STANDING = (Mode.HOLD, Mode.REJECT)
+
+
 class Rule(TextChoices):
     """The rules, by their codes on the wire."""
 

@@ -22,8 +22,8 @@ from django.views.decorators.http import require_GET
 
 from intake.models import Post, Replay
 from leadping.console.pages import View, needs, page
-from leads.filters import midnight
 from leads.models import Disclosure, Review, Suppression, SuppressionImport
+from leads.moments import midnight
 from sources.models import Source, SourceKey, SourceRule
 
 ON_A_PAGE = 50

@@ -27,9 +27,9 @@ from django.db.models import (
 from django.utils import timezone
 
 from intake.models import Post
-from leads.browse import STANDING
-from leads.filters import midnight
 from leads.models import Lead
+from leads.moments import midnight
+from sources.rules import STANDING
 
 DAYS = 14
 WEEK = timedelta(days=7)

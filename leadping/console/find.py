@@ -62,15 +62,19 @@ def find(request: HttpRequest) -> HttpResponseBase:
 @sensitive_variables()
 def found(user: Any, text: str) -> tuple[list[Group], str]:
     """Return what a person may see of what a text means, and why nothing, "" if there is some."""
+    if not text:
+        return [], "Type what you look for."
     readable = search.read(text)
     if readable is None:
         return [], search.why_not(text, may_reveal=True)
     groups = [*pages_of(user, readable), *sources_of(user, readable)]
+    of_source = " or source" if user.has_perm("sources.view_source") else ""
     if user.has_perm("leads.view_lead"):
         may_reveal = user.has_perm("leads.reveal_lead")
         groups += leads_of(readable, may_reveal)
-        return groups, "" if groups else search.why_not(readable, may_reveal=may_reveal)
-    return groups, "" if groups else "No page or source that you may see has this name."
+        why = search.why_not(readable, may_reveal=may_reveal)
+        return groups, "" if groups else f"No page{of_source} has this name. {why}"
+    return groups, "" if groups else f"No page{of_source} that you may see has this name."
 
 
 @sensitive_variables()

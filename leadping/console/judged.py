@@ -17,9 +17,9 @@ from leadping.console.pages import needs, page
 from leadping.console.story import listed
 from leads import reveals
 from leads.explain import Compared, Explanation, RulesUnknown, explain, side_by_side
-from leads.filters import YEARS, midnight
 from leads.findings import Finding, Verdict
 from leads.models import Disclosure, Lead
+from leads.moments import YEARS, midnight
 from leads.rulebook import TOLD
 from sources.rules import Mode
 

@@ -28,7 +28,7 @@ def shown(request: HttpRequest, lead: Lead) -> HttpResponseBase:
     Disclosure(lead=lead, at=now, by=user, how=Disclosure.How.PAGE).save()
     is_revealed = reveals.is_revealed(user, now, lead=lead)
     last = lead.reviews.last()
-    post = made_by(lead)
+    post, others = made_by(lead), alike(lead)
     members, trouble = sent_with(lead, post, user, is_revealed=is_revealed)
     return page(
         request,
@@ -45,7 +45,8 @@ def shown(request: HttpRequest, lead: Lead) -> HttpResponseBase:
         post=post,
         members=members,
         members_trouble=trouble,
-        alike=alike(lead),
+        alike=others,
+        common={word for one in others for word in one.equal},
         tags=list(lead.tags.all()),
     )
 

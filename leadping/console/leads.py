@@ -1,5 +1,6 @@
 """Analysts browse leads: a list that is narrowed, searched and kept as views, the person masked."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST
@@ -18,9 +20,11 @@ from leadping.console import lead as lead_page
 from leadping.console.pages import View, needs, page
 from leads import search
 from leads.admin import RecordAdmin
-from leads.browse import FILTERS, ORDERS, PERIODS, Browse, Filter, Page, Totals
+from leads.browse import ORDERS, Browse, Page, Totals
 from leads.columns import COLUMNS, Column
 from leads.models import Lead, SavedView
+from leads.moments import PERIODS, bound
+from leads.narrow import FILTERS, Filter
 from leads.saved import NotSaved
 
 LIST = "admin:leads_lead_changelist"
@@ -89,12 +93,14 @@ def listed(request: HttpRequest) -> HttpResponseBase:
 def shown(
     request: HttpRequest, browse: Browse, typed: str = "", trouble: str = ""
 ) -> HttpResponseBase:
-    """Return the page of the list; `typed` is what was searched for and not found."""
+    """Return the page of the list; of no lead where what was `typed` has not been found."""
     found: Page | None = None
     totals: Totals | None = None
+    trouble = trouble or browse.trouble
     try:
-        found = browse.page()
-        totals = browse.totals()
+        if not typed:
+            found = browse.page()
+            totals = browse.totals()
     except DatabaseError as error:
         if not is_time_up(error):
             raise
@@ -132,21 +138,37 @@ def shown(
         ],
         views=[(one, one.query == query, one.by_id == request.user.pk) for one in views],
         is_view=any(one.query == query for one in views),
+        is_mine=any(one.query == query and one.by_id == request.user.pk for one in views),
+        usual_columns=browse.query(("cols",)),
         typed=typed,
         trouble=trouble,
     )
 
 
-def field_of(browse: Browse, name: str) -> tuple[Filter, str, list[tuple[str, str]] | None]:
-    """Return a filter of the form, what is chosen, and what is offered; None where one types."""
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A filter as the form shows it: the kind of its input, what is chosen, and what is offered.
+
+    `options` is None where one types.
+    """
+
+    filter: Filter
+    kind: str
+    chosen: str
+    options: list[tuple[str, str]] | None
+
+
+def field_of(browse: Browse, name: str) -> FormField:
+    """Return a filter for the form; sending it untouched changes nothing."""
     one = FILTERS[name]
-    chosen = browse.chosen.get(name, "")
+    chosen, kind = browse.chosen.get(name, ""), one.kind
     options = one.options(browse) if one.options else None
     if options is not None and chosen and chosen not in dict(options):
-        options = [(chosen, one.shown(chosen)), *options]  # or sending the form would lose it
-    if one.kind == "date":
-        chosen = chosen[: len("2026-11-25")] if options is None else chosen
-    return one, chosen, options
+        options = [(chosen, one.shown(chosen)), *options]
+    if kind == "date" and len(chosen) > len("2026-11-25"):
+        kind, local = "datetime-local", timezone.localtime(bound(chosen))
+        chosen = f"{local:%Y-%m-%dT%H:%M:%S}.{local.microsecond // 1000:03}"
+    return FormField(one, kind, chosen, options)
 
 
 def carried(browse: Browse, without: Any) -> list[tuple[str, str]]:
@@ -179,13 +201,16 @@ def searched(request: HttpRequest) -> HttpResponseBase:
     """Lead to the leads that fit what was typed; it stays out of the URL, which is kept in logs."""
     text = request.POST.get("find", "").strip()
     allowed = may_reveal(request)
+    browse = Browse(QueryDict(request.POST.get("query", "")).dict(), may_reveal=allowed)
+    if not text:
+        return redirect(f"{reverse(LIST)}?{browse.query()}")
     found = search.find(text, may_reveal=allowed)
-    if found:
-        best = found[0]
-        return redirect(f"{reverse(LIST)}?{best.param}={best.value}")
-    browse = Browse({}, may_reveal=allowed)
-    trouble = search.why_not(text, may_reveal=allowed) if text else ""
-    return shown(request, browse, text, trouble)
+    if found:  # among all leads, but as the list was shown
+        others = (*FILTERS, *search.PARAMS)
+        return redirect(
+            f"{reverse(LIST)}?{browse.query(others, **{found[0].param: found[0].value})}"
+        )
+    return shown(request, browse, text, search.why_not(text, may_reveal=allowed))
 
 
 # --- views that are kept --------------------------------------------------------------------------
@@ -200,7 +225,11 @@ def keep_view(request: HttpRequest) -> HttpResponseBase:
     is_shared = request.POST.get("is_shared") == "on"
     try:
         view = SavedView.objects.keep(
-            request.user, request.POST.get("name", ""), query, is_shared=is_shared
+            request.user,
+            request.POST.get("name", ""),
+            query,
+            is_shared=is_shared,
+            is_over=request.POST.get("is_over") == "on",
         )
     except NotSaved as error:
         messages.error(request, str(error))
@@ -212,7 +241,7 @@ def keep_view(request: HttpRequest) -> HttpResponseBase:
 
 @require_POST
 @needs("leads.view_lead")
-def change_view(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def change_saved_view(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Share a view of one's own, keep it to oneself again, or delete it."""
     view = get_object_or_404(SavedView, pk=pk, by=request.user)
     verb = request.POST.get("verb")
@@ -232,5 +261,5 @@ def change_view(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 # Below the list of leads: route, view, name.
 PAGES: list[tuple[str, View, str]] = [
     ("views/", keep_view, "leads_views"),
-    ("views/<uuid:pk>/", change_view, "leads_view"),
+    ("views/<uuid:pk>/", change_saved_view, "leads_view"),
 ]

@@ -35,8 +35,8 @@ from leadping.console.rules import (
     told_of,
 )
 from leads import caps
-from leads.filters import midnight
 from leads.models import Lead
+from leads.moments import midnight
 from leads.rehearsal import rehearse
 from sources import looks
 from sources.admin import KeptAdmin

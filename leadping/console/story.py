@@ -25,6 +25,13 @@ NEWEST = 50
 FIRST, FOUND, LATER = range(3)
 AT_ONCE = timedelta(minutes=1)
 NOTHING_FOUND = "Nothing was found against it."
+# What a story leaves out for whoever lacks a permission.
+NOT_TOLD = {
+    "leads.view_review": "who decided and why",
+    "leads.view_suppression": "suppressions of the person",
+    "leads.view_lookback": "look-backs",
+    "intake.view_post": "what was sent",
+}
 Decision = Review.Decision
 DECIDED = {
     Decision.RELEASE: ("Released.", "good"),
@@ -54,10 +61,14 @@ class Event:
 
 @dataclass(slots=True)
 class Story:
-    """What happened to a lead, the oldest first; `left_out` names kinds told only in part."""
+    """What happened to a lead, the oldest first; `left_out` names kinds told only in part.
+
+    `not_told` names what is not for whoever asks.
+    """
 
     events: list[Event] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    not_told: list[str] = field(default_factory=list)
 
     def add(self, kind: str, rows: QuerySet[Any], told: Callable[[Any], Iterable[Event]]) -> None:
         """Tell the first of some rows, which are the newest, and note if there are more."""
@@ -88,9 +99,10 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         entries = Suppression.objects.naming(lead.phone, lead.email_key)
         entries = entries.in_force_for(lead.business_id).order_by("-created_at", "-id")
         story.add("suppressions", entries.select_related("created_by", "released_by"), suppressed)
-    if may("leads.view_review"):
-        reviews = lead.reviews.select_related("by").order_by("-at", "-id")
-        story.add("decisions", reviews, decided)
+    reviews = lead.reviews.select_related("by").order_by("-at", "-id")
+    may_see = may("leads.view_review")
+    story.add("decisions", reviews, lambda one: decided(one, may_see=may_see))
+    story.not_told = [told for permission, told in NOT_TOLD.items() if not may(permission)]
     if may("leads.view_lookback"):
         look_backs = lead.look_backs.select_related("settled_by").order_by("-at", "-id")
         story.add("look-backs", look_backs, looked_back)
@@ -179,8 +191,12 @@ def replayed(one: Replay) -> Iterable[Event]:
     )
 
 
-def decided(one: Review) -> Iterable[Event]:
+def decided(one: Review, *, may_see: bool) -> Iterable[Event]:
+    """Tell what was decided; by whom and why, to whoever may see decisions."""
     sentence, tone = DECIDED[Decision(one.decision)]
+    if not may_see:
+        yield Event(one.at, sentence, tone=tone)
+        return
     consent = f"Written consent: {one.written_consent}" if one.written_consent else ""
     yield Event(
         one.at,

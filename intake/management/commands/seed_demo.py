@@ -6,21 +6,23 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from intake.authentication import Credential, credential_of
 from intake.problems import Problem
 from intake.receive import Arrival, keep_refused, take
 from leads.lookback import suppress
-from leads.models import Suppression, to_millisecond
+from leads.models import Lead, Suppression, to_millisecond
 from sources.ids import uuid7
 from sources.management.lookup import ClearCommand
-from sources.models import Business, Source, Tag, Vendor
+from sources.models import Business, Source, SourceRule, Tag, Vendor
 from sources.rules import Mode, Rule
 
 DEMO_BUSINESS = "Lone Star Home Services"
@@ -94,8 +96,18 @@ class Command(ClearCommand):
             for made in posts(chance, options["posts"], timezone.now()):
                 outcome = post(credentials[made.source], made, chance.randint(900, 4000))
                 outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            set_back([one.source.id for one in credentials])
         counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
         self.stdout.write(f"Made the demo: {counted}.")
+
+
+def set_back(source_ids: list[UUID]) -> None:
+    """Let what has just been made and judged have been so in its time, as stories tell it."""
+    ago = timedelta(days=DAYS + 1)
+    Lead.objects.filter(source__in=source_ids).update(judged_at=F("received_at"))
+    for history, key in ((Source.history, "id"), (SourceRule.history, "source")):
+        rows = history.filter(**{f"{key}__in": source_ids})
+        rows.update(history_date=F("history_date") - ago)
 
 
 def make_sources(now: datetime) -> list[Credential]:

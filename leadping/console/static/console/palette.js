@@ -51,7 +51,7 @@ function startPalette() {
     list.scrollTop = 0;
     list.hidden = !options.length;
     box.setAttribute("aria-expanded", String(Boolean(options.length)));
-    tell(nothing ? nothing.textContent : "", options.length);
+    tell(nothing ? nothing.textContent : "", options.filter((one) => !one.matches(".all")).length);
     choose(-1);
   }
 

@@ -1,9 +1,9 @@
-"""Filters of the lists in the console: they live in the URL, and a bad one is told, not obeyed."""
+"""Filters of the list of posts: they live in the URL, and a bad one is told, not obeyed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -12,9 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from leads import caps
-
-YEARS = range(1970, 9000)
+from leads.moments import PERIODS, bound, days_of
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -40,29 +38,6 @@ class ChoiceFilter(admin.SimpleListFilter):
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
         """Return the rows that the chosen option keeps."""
         raise NotImplementedError
-
-
-def midnight(on: date) -> datetime:
-    """Return when a day begins in the console's zone."""
-    return caps.midnight(on, timezone.get_current_timezone())
-
-
-def bound(text: str, *, is_end: bool = False) -> datetime:
-    """Return the moment that a URL names; a date is its midnight, or as an end that after it.
-
-    Raises ValueError for what is no moment, or none that can be told in every zone.
-    """
-    try:
-        if len(text) == len("2026-11-25"):
-            on = date.fromisoformat(text)
-            at = midnight(on + timedelta(days=1) if is_end else on)
-        else:
-            at = datetime.fromisoformat(text)
-    except OverflowError:
-        raise ValueError(text) from None
-    if at.year not in YEARS:
-        raise ValueError(text)
-    return at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
 
 
 class PeriodFilter(admin.ListFilter):
@@ -138,13 +113,10 @@ class PeriodFilter(admin.ListFilter):
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         today = timezone.localdate()
         dates = self.dates
-        presets = (
-            ("Any time", "", ""),
-            ("Today", str(today), str(today)),
-            ("Yesterday", str(today - timedelta(days=1)), str(today - timedelta(days=1))),
-            ("Last 7 days", str(today - timedelta(days=6)), str(today)),
-            ("Last 30 days", str(today - timedelta(days=29)), str(today)),
-        )
+        presets = [("Any time", "", "")]
+        for name, label in PERIODS.items():
+            first, last = days_of(name, today)
+            presets.append((label, str(first), str(last)))
         chosen = (dates["from"], dates["to"])
         for label, since, until in presets:
             yield {

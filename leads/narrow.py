@@ -1,0 +1,293 @@
+"""The filters of the list of leads: what each asks of a lead, and what it offers to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from leads import geography, masks, normalize
+from leads.models import Lead
+from leads.moments import PERIODS, bound, days_of, midnight
+from sources.models import Source
+from sources.rules import STANDING, Mode, Rule
+from sources.sql import distinct
+
+if TYPE_CHECKING:
+    from leads.browse import Browse
+
+# So many values a filter may stand for, each with a query of its own in the statement.
+BRANCHES_AT_MOST = 40
+OPTIONS_AT_MOST = 200
+HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
+
+
+class BadFilter(ValueError):
+    """A filter cannot be read; its message says why, in words for staff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one filter asks of a lead.
+
+    `branches`: the same told apart into values that exclude each other, each of which an index has
+    in the order of the list. `is_ordered`: it is itself one such value.
+    """
+
+    q: Q
+    branches: tuple[Q, ...] = ()
+    is_ordered: bool = False
+
+
+Options = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter of the list: its name in the URL, and how its value is read.
+
+    `options` are the values that are offered with their labels, None where one is typed; `shown`
+    is how a typed value is shown. `read` raises BadFilter.
+    """
+
+    name: str
+    label: str
+    read: Callable[[Browse, str], Condition]
+    options: Callable[[Browse], Options] | None = None
+    shown: Callable[[str], str] = str
+    kind: str = "text"
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Return an id, None for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def of_sources(browse: Browse, wanted: Iterable[Source]) -> Condition:
+    """Return the condition that leads came by one of these sources."""
+    ids = [one.id for one in wanted]
+    if not ids:
+        raise BadFilter("there is none like this.")
+    if len(ids) == 1:
+        return Condition(Q(source=ids[0]), is_ordered=True)
+    apart = tuple(Q(source=one) for one in ids) if len(ids) <= BRANCHES_AT_MOST else ()
+    return Condition(Q(source__in=ids), apart)
+
+
+def by_source(browse: Browse, text: str) -> Condition:
+    return of_sources(browse, [one for key, one in browse.sources.items() if key == text])
+
+
+def by_vendor(browse: Browse, text: str) -> Condition:
+    key = uuid_of(text)
+    return of_sources(browse, [one for one in browse.sources.values() if one.vendor_id == key])
+
+
+def by_business(browse: Browse, text: str) -> Condition:
+    key = uuid_of(text)
+    return of_sources(browse, [one for one in browse.sources.values() if one.business_id == key])
+
+
+def by_status(browse: Browse, text: str) -> Condition:
+    if text == "held":
+        apart = tuple(Q(compliance_status=one) for one in HELD)
+        return Condition(Q(compliance_status__in=HELD), apart)
+    if text not in Lead.Status.values:
+        raise BadFilter("there is no such status.")
+    return Condition(Q(compliance_status=text), is_ordered=True)
+
+
+def by_found(browse: Browse, text: str, modes: Iterable[str] = Mode.values) -> Condition:
+    """Return the condition that a rule found something, in one of these modes."""
+    if text not in Rule.values:
+        raise BadFilter("there is no such rule.")
+    wanted = {f"{text}:{mode}" for mode in modes}
+    texts = [one for one in browse.found_texts if wanted & set(one.split())]
+    kept = ~Q(found="")  # in the words of the index
+    apart = tuple(Q(found=one) & kept for one in texts) if len(texts) <= BRANCHES_AT_MOST else ()
+    return Condition(Q(found__in=texts) & kept, apart, is_ordered=len(texts) == 1)
+
+
+def by_finding(browse: Browse, text: str) -> Condition:
+    return by_found(browse, text)
+
+
+def by_held_for(browse: Browse, text: str) -> Condition:
+    return by_found(browse, text, STANDING)
+
+
+def equal(name: str, *, is_partial: bool = False) -> Callable[[Browse, str], Condition]:
+    """Return the reader of a filter for one value of a column with an index of its own."""
+    field: Any = Lead._meta.get_field(name)
+
+    def read(browse: Browse, text: str) -> Condition:
+        if len(text) > field.max_length or normalize.CONTROL.search(text):
+            raise BadFilter("no lead has such a value.")
+        if masks.reference(text) != text:  # it would stand in the address, and in views
+            raise BadFilter("this may name a person: search for it in the box instead.")
+        kept = ~Q(**{name: ""}) if is_partial else Q()
+        return Condition(Q(**{name: text}) & kept, is_ordered=True)
+
+    return read
+
+
+def by_state(browse: Browse, text: str) -> Condition:
+    return equal("state")(browse, normalize.state(text))
+
+
+def price_of(text: str) -> Decimal:
+    """Return a price that was typed; raises BadFilter."""
+    try:
+        return normalize.decimal(text.replace(",", "").removeprefix("$").strip())
+    except normalize.NotADecimal:
+        raise BadFilter("this is no amount, like 12.50.") from None
+
+
+def by_price(browse: Browse, text: str, name: str) -> Condition:
+    """Return the condition on one end of the price; both are told apart if they leave few."""
+    ends = {name: price_of(text)}
+    if other := browse.chosen.get("price_from"):
+        ends["price_from"] = price_of(other)
+    low, high = ends.get("price_from"), ends.get("price_to")
+    if low is not None and high is not None and low > high:
+        raise BadFilter("this lies below the price that it begins with.")
+    prices = distinct(Lead, "price", BRANCHES_AT_MOST + 1, low, high)
+    if len(prices) > BRANCHES_AT_MOST:
+        return Condition(Q(price__gte=low) if name == "price_from" else Q(price__lte=high))
+    apart = tuple(Q(price=one) for one in prices)
+    return Condition(Q(price__in=prices), apart, is_ordered=len(prices) == 1)
+
+
+def by_price_from(browse: Browse, text: str) -> Condition:
+    return by_price(browse, text, "price_from")
+
+
+def by_price_to(browse: Browse, text: str) -> Condition:
+    return by_price(browse, text, "price_to")
+
+
+def by_tag(browse: Browse, text: str) -> Condition:
+    if text not in browse.tags:
+        raise BadFilter("there is no such tag.")
+    return Condition(Q(tags=browse.tags[text]))
+
+
+def by_tests(browse: Browse, text: str) -> Condition:
+    if text not in ("0", "1"):
+        raise BadFilter("0 is without tests, 1 is tests only.")
+    return Condition(Q(is_test=text == "1"), is_ordered=text == "1")
+
+
+def by_period(browse: Browse, text: str) -> Condition:
+    if text not in PERIODS:
+        raise BadFilter("there is no such time.")
+    first, last = days_of(text, timezone.localdate())
+    until = midnight(last + timedelta(days=1))
+    return Condition(Q(received_at__gte=midnight(first), received_at__lt=until))
+
+
+def moment(text: str, *, is_end: bool = False) -> datetime:
+    """Return a date or moment that was given; raises BadFilter."""
+    try:
+        return bound(text, is_end=is_end)
+    except ValueError:
+        raise BadFilter("this is no date, like 2026-11-25.") from None
+
+
+def by_from(browse: Browse, text: str) -> Condition:
+    return Condition(Q(received_at__gte=moment(text)))
+
+
+def by_to(browse: Browse, text: str) -> Condition:
+    end = moment(text, is_end=True)
+    if (begin := browse.chosen.get("from")) and end <= moment(begin):
+        raise BadFilter("this lies before the beginning.")
+    return Condition(Q(received_at__lt=end))
+
+
+def told_moment(text: str) -> str:
+    """Return a date or moment of the URL as it is shown: a moment in the console's zone."""
+    if len(text) == len("2026-11-25"):
+        return text
+    return f"{timezone.localtime(bound(text)):%Y-%m-%d %H:%M}"
+
+
+def source_options(browse: Browse) -> Options:
+    return [(key, one.name) for key, one in browse.sources.items()]
+
+
+def vendor_options(browse: Browse) -> Options:
+    return by_label((one.vendor_id, one.vendor.name) for one in browse.sources.values())
+
+
+def business_options(browse: Browse) -> Options:
+    return by_label((one.business_id, one.business.name) for one in browse.sources.values())
+
+
+def by_label(pairs: Iterable[tuple[UUID, str]]) -> Options:
+    """Return each of these once, in the order of the labels."""
+    return sorted({(str(key), label) for key, label in pairs}, key=lambda one: (one[1], one[0]))
+
+
+def status_options(browse: Browse) -> Options:
+    return [*((one.value, one.label) for one in Lead.Status), ("held", "Blocked or rejected")]
+
+
+def rule_options(browse: Browse) -> Options:
+    return [(one.value, one.label) for one in Rule]
+
+
+def state_options(browse: Browse) -> Options:
+    return [(code, f"{code} {name}") for code, name in geography.STATES.items()]
+
+
+def column_options(name: str) -> Callable[[Browse], Options]:
+    """Return what offers the values that leads have in a column, less what may name a person."""
+
+    def options(browse: Browse) -> Options:
+        values = distinct(Lead, name, OPTIONS_AT_MOST)
+        return [(one, one) for one in values if masks.reference(one) == one]
+
+    return options
+
+
+def tag_options(browse: Browse) -> Options:
+    return [(key, f"{one.name} · {one.business.name}") for key, one in browse.tags.items()]
+
+
+FILTERS: dict[str, Filter] = {
+    one.name: one
+    for one in (
+        Filter("period", "Received", by_period, lambda _: list(PERIODS.items()), kind="date"),
+        Filter("from", "From", by_from, shown=told_moment, kind="date"),
+        Filter("to", "To", by_to, shown=told_moment, kind="date"),
+        Filter("source", "Source", by_source, source_options),
+        Filter("vendor", "Vendor", by_vendor, vendor_options),
+        Filter("business", "Business", by_business, business_options),
+        Filter("status", "Status", by_status, status_options),
+        Filter("finding", "Finding", by_finding, rule_options),
+        Filter("held_for", "Held for", by_held_for, rule_options),
+        Filter("state", "State", by_state, state_options),
+        Filter("product", "Product", equal("product"), column_options("product")),
+        Filter(
+            *("vertical", "Vertical", equal("vertical"), column_options("vertical")),
+        ),
+        Filter("sub_id", "Sub ID", equal("sub_id", is_partial=True)),
+        Filter("price_from", "Price from", by_price_from, kind="number"),
+        Filter("price_to", "Price to", by_price_to, kind="number"),
+        Filter("tag", "Tag", by_tag, tag_options),
+        Filter(
+            *("tests", "Tests", by_tests),
+            lambda _: [("0", "left out"), ("1", "only")],
+        ),
+    )
+}
