@@ -26,7 +26,6 @@ from intake.models import NEW_LEAD, Post, RefusalCount, Replay
 from intake.problems import PROBLEM_TYPES, Kept
 from intake.receive import opted_out_since
 from intake.replay import NotReplayed, Replayed, rehearse, replay
-from intake.sent import NAME
 from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
@@ -247,8 +246,7 @@ class PostAdmin(RecordAdmin):
             "body": exact(bytes(post.body)) if is_revealed else "",
             "members": members_of(post),
             "notes": [
-                (what, [one if NAME.fullmatch(one) else masks.HIDDEN for one in listed])
-                for what, listed in post.notes.items()
+                (what, [masks.member(one) for one in listed]) for what, listed in post.notes.items()
             ],
             "answer": answer_of(post, is_revealed=is_revealed),
             "address": (post.address or "") if is_revealed else masks.address(post.address),
@@ -373,7 +371,7 @@ def members_of(post: Post) -> list[str]:
 
     What does not look like a name may be a value that stands where a name should.
     """
-    return [one if NAME.fullmatch(one) else masks.HIDDEN for one in names_sent(post)]
+    return [masks.member(one) for one in names_sent(post)]
 
 
 def names_sent(post: Post) -> list[str]:

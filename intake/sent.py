@@ -7,7 +7,6 @@ judged. Source: contract §3, §5.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -26,8 +25,6 @@ from sources import looks
 from sources.models import Source
 from sources.names import fold
 
-# What names of fields look like; source: contract §3, `Leadping-Ignored-Fields`.
-NAME = re.compile(r"(?!.*\d{7})[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
 SHOWN_LENGTH = 300
 # Columns whose value says nothing of the person, and those that may, where a vendor misuses them.
 # Of a column that is in none of these tables nothing is shown.
@@ -210,8 +207,7 @@ def masked(column: str, raw: str, kept: Any, text: str, lead: Lead) -> tuple[str
 
 def named(name: str, is_revealed: bool) -> str:
     """Return the name of a member that nobody knows, which may be a value in the wrong place."""
-    is_name = NAME.fullmatch(name) and masks.reference(name) == name
-    return cut(name) if is_revealed or is_name else masks.HIDDEN
+    return cut(name if is_revealed else masks.member(name))
 
 
 def as_text(value: Any) -> str:

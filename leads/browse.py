@@ -21,7 +21,7 @@ from django.db.models import Q, QuerySet
 from leads import columns, search
 from leads.columns import Column
 from leads.models import Lead
-from leads.narrow import FILTERS, OPTIONS_AT_MOST, BadFilter, Condition, uuid_of
+from leads.narrow import FILTERS, FOUND_AT_MOST, OPTIONS_AT_MOST, BadFilter, Condition, uuid_of
 from sources.models import Source, Tag
 from sources.sql import as_field, distinct, name_of
 
@@ -29,7 +29,6 @@ PAGE_ROWS = 50
 COUNTED_AT_MOST = 10_000
 # Where no index has the order of the list, and those before the last that counts are read too.
 COUNTED_UNORDERED = 500
-FOUND_AT_MOST = 1000
 ORDERS = {"newest": "Newest first", "oldest": "Oldest first"}
 
 
@@ -98,7 +97,10 @@ class Browse:
         self.conditions: dict[str, Condition] = {}
         self.found: search.Fitting | None = None
         self.columns = self._columns(given.get("cols", ""))
-        self.order = given.get("order") if given.get("order") in ORDERS else "newest"
+        self.order = given.get("order") or "newest"
+        if self.order not in ORDERS:
+            self.order = "newest"
+            self.faults.append("Order: the list has no such order.")
         for one in FILTERS.values():
             text = given.get(one.name, "").strip()
             if not text:
@@ -109,10 +111,11 @@ class Browse:
                 self.faults.append(f"{one.label}: {error}")
             else:
                 self.chosen[one.name] = text
-        for name in search.PARAMS:
-            if text := given.get(name, "").strip():
-                self._search(name, text)
-                break
+        searches = [name for name in search.PARAMS if given.get(name, "").strip()]
+        for name in searches[:1]:
+            self._search(name, given[name].strip())
+        if len(searches) > 1:
+            self.faults.append("There are several searches in the address: this is the first one.")
         self.after = self._place("after", given)
         self.before = None if self.after else self._place("before", given)
 

@@ -1,6 +1,7 @@
 """What is done later with leads and suppressions."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -40,13 +41,19 @@ def put_on_desk(turn: Turn) -> None:
     recent = Lead.objects.filter(received_at__gte=since, is_test=False, erased_at=None)
     lost = recent.filter(compliance_status=Lead.Status.BLOCKED, desk_tab=None)
     for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
-        reviews = list(lead.reviews.all())  # in order, and fetched with others'
-        lead.file_under(reviews[-1].findings_after if reviews else lead.findings)
+        lead.file_under(standing_findings(lead))
         Lead.objects.filter(id=lead.id, compliance_status=Lead.Status.BLOCKED).update(
             desk_tab=lead.desk_tab, found=lead.found
         )
     over = Lead.objects.filter(desk_tab__isnull=False)
     over.exclude(compliance_status=Lead.Status.BLOCKED).update(desk_tab=None)
+
+
+def standing_findings(lead: Lead) -> list[dict[str, Any]]:
+    """Return what was found when a lead, its reviews fetched, was judged last."""
+    reviews = list(lead.reviews.all())  # in order
+    found: list[dict[str, Any]] = reviews[-1].findings_after if reviews else lead.findings
+    return found
 
 
 @task("file-leads", every=timedelta(minutes=10))
@@ -60,5 +67,7 @@ def file_leads(turn: Turn) -> None:
     for lead in recent.filter(named, name_key="")[:DESK_AT_ONCE]:
         key = name_key(lead.last_name, lead.first_name)
         Lead.objects.filter(id=lead.id, erased_at=None).update(name_key=key)
-    for lead in recent.filter(found="").exclude(findings=[])[:DESK_AT_ONCE]:
-        Lead.objects.filter(id=lead.id, found="").update(found=found_in(lead.findings))
+    lost = recent.filter(found="").exclude(findings=[])
+    for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
+        found = found_in(standing_findings(lead))
+        Lead.objects.filter(id=lead.id, found="").update(found=found)

@@ -71,6 +71,15 @@ def reference(text: str) -> str:
     return HIDDEN if "@" in seen or REACHES.search(seen) else text
 
 
+# What names of fields look like; source: contract §3, `Leadping-Ignored-Fields`.
+NAME = re.compile(r"(?!.*\d{7})[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
+
+
+def member(name: str) -> str:
+    """Return the name of a member that a vendor chose, if it can be no value in a wrong place."""
+    return name if NAME.fullmatch(name) and reference(name) == name else HIDDEN
+
+
 def year(born: Any) -> str:
     """Return the year of a date of birth."""
     return str(born.year) if born else ""
@@ -155,7 +164,7 @@ def person_of(lead: Lead, *, is_revealed: bool) -> list[Shown]:
             label = field.removeprefix("is_").removeprefix("has_").replace("_", " ").capitalize()
             rows.append(Shown(label, str(value) if is_revealed else HIDDEN, not is_revealed))
     for key, value in sorted(lead.source_metadata.items()):
-        label = f"· {key if is_revealed else reference(key)}"
+        label = f"· {key if is_revealed else member(key)}"
         rows.append(Shown(label, value if is_revealed else HIDDEN, not is_revealed))
     return rows
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +17,7 @@ from django.utils import timezone
 from leads import geography, masks, normalize
 from leads.models import Lead
 from leads.moments import PERIODS, bound, days_of, midnight
-from sources.models import Source
+from sources.models import Source, Tag
 from sources.rules import STANDING, Mode, Rule
 from sources.sql import distinct
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # So many values a filter may stand for, each with a query of its own in the statement.
 BRANCHES_AT_MOST = 40
 OPTIONS_AT_MOST = 200
+# Texts of codes and modes that findings are told apart into; few, unless somebody plays with rules.
+FOUND_AT_MOST = 1000
 HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
 
 
@@ -111,8 +115,11 @@ def by_found(browse: Browse, text: str, modes: Iterable[str] = Mode.values) -> C
     if text not in Rule.values:
         raise BadFilter("there is no such rule.")
     wanted = {f"{text}:{mode}" for mode in modes}
-    texts = [one for one in browse.found_texts if wanted & set(one.split())]
     kept = ~Q(found="")  # in the words of the index
+    if len(browse.found_texts) >= FOUND_AT_MOST:  # not all that there are
+        held: Q = functools.reduce(operator.or_, (Q(found__contains=one) for one in sorted(wanted)))
+        return Condition(held & kept)
+    texts = [one for one in browse.found_texts if wanted & set(one.split())]
     apart = tuple(Q(found=one) & kept for one in texts) if len(texts) <= BRANCHES_AT_MOST else ()
     return Condition(Q(found__in=texts) & kept, apart, is_ordered=len(texts) == 1)
 
@@ -176,8 +183,13 @@ def by_price_to(browse: Browse, text: str) -> Condition:
 
 
 def by_tag(browse: Browse, text: str) -> Condition:
-    if text not in browse.tags:
-        raise BadFilter("there is no such tag.")
+    if text not in browse.tags:  # which holds but the first
+        key = uuid_of(text)
+        tag = Tag.objects.select_related("business").filter(id=key).first() if key else None
+        if tag is None:
+            raise BadFilter("there is no such tag.")
+        browse.tags[str(tag.id)] = tag
+        text = str(tag.id)
     return Condition(Q(tags=browse.tags[text]))
 
 

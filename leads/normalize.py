@@ -288,6 +288,8 @@ def merged_zip(one: str, other: str) -> str | None:
 # --- person -----------------------------------------------------------------------------------
 
 NAME_KEY_MAX_LENGTH = 201
+# Apostrophes of every kind are one; commas part last name and suffix or first name.
+ALIKE_IN_NAMES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4\u0060", "'") | {",": " "})
 
 
 def name_key(*names: str) -> str:
@@ -295,7 +297,7 @@ def name_key(*names: str) -> str:
 
     Of a person: the last name, then the first, e.g. "garcia marquez jose".
     """
-    text = " ".join(names)
+    text = " ".join(names).translate(ALIKE_IN_NAMES)
     if not text.isascii():
         apart = unicodedata.normalize("NFKD", UNSEEN.sub("", text))
         text = "".join(one for one in apart if unicodedata.category(one) not in ("Mn", "Cf"))

@@ -32,8 +32,7 @@ ENDING_MIN_LENGTH, ENDING_MAX_LENGTH = 4, 9
 NAME_MIN_LETTERS = 2
 # In which order names come nobody knows: of so many words, each may be the first of the last name.
 NAME_MAX_WORDS = 5
-# Of so many leads of one name, the newest, one is sure to have it as its whole last name.
-NAMESAKES_READ = 50
+LENGTH = re.compile(r"[0-9]{1,3}w?")
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{40}")
 LAST_CHARACTER = "\U0010ffff"
 AFTER_SPACE = "!"
@@ -159,18 +158,17 @@ def _matches_by_name(text: str, may_reveal: bool) -> list[Match]:
     keys = _name_keys(text)
     found = []
     for key in keys:
-        namesakes = _leads(_is_named(key))[:NAMESAKES_READ]
-        if lead := next((one for one in namesakes if len(key) in _whole_lengths(one)), None):
-            found.append(
-                _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
-            )
+        if lead := _newest(_is_named(key)):
+            words = len(key.split())
+            is_whole = key == lead.name_key
+            told = _told_name(lead, is_whole=is_whole)
+            found.append(_match("name", "name_of", lead, told, f".{words}w"))
     if found or not may_reveal:
         return found
     for key in keys:
         if len(key) >= NAME_MIN_LETTERS and (lead := _newest(_name_begins(key))):
-            found.append(
-                _match("name", "name_of", lead, _told_name(lead, len(key)), f".{len(key)}")
-            )
+            told = _told_name(lead, is_beginning=True)
+            found.append(_match("name", "name_of", lead, told, f".{len(key)}"))
     return found
 
 
@@ -185,13 +183,13 @@ def _match(how: str, param: str, lead: Lead, told: str, length: str = "") -> Mat
 def fitting(param: str, value: str, *, may_reveal: bool) -> Fitting:
     """Return the condition of the leads that are alike in one respect, which an address tells.
 
-    `param`: a `Match.param` or "certificate_of"; `value`: the id of a lead that fits, and perhaps
-    of how many characters of it were meant. Raises NotFitting. Two statements at most.
+    `param`: a `Match.param`; `value`: the id of a lead that fits, and perhaps how much of it was
+    meant, in characters or, with a w, in words. Raises NotFitting. Two statements at most.
     """
     id_text, _, length_text = value.partition(".")
     id_ = _uuid(id_text)
     lead = _newest(Q(id=id_)) if id_ else None
-    if lead is None or (length_text and not re.fullmatch(r"[0-9]{1,3}", length_text)):
+    if lead is None or (length_text and not LENGTH.fullmatch(length_text)):
         raise NotFitting
     if param == "id_of":
         return Fitting(Q(id=lead.id), f"lead {lead.id}")
@@ -203,27 +201,30 @@ def fitting(param: str, value: str, *, may_reveal: bool) -> Fitting:
         return Fitting(_has_external_id(lead.external_id), _told_external_id(lead))
     if param == "certificate_of" and lead.certificate_id:
         return Fitting(_has_certificate(lead.certificate_id), _told_certificate(lead))
-    if param == "ending_of" and lead.phone and may_reveal:
+    if param == "ending_of" and lead.phone and may_reveal and not length_text.endswith("w"):
         length = int(length_text or ENDING_MIN_LENGTH)
         if ENDING.fullmatch(lead.phone[-length:]):
             return Fitting(_ends_in(lead.phone[-length:]), _told_ending(lead))
     if param == "name_of" and lead.name_key:
-        return _fitting_name(lead, int(length_text or 0), may_reveal)
+        return _fitting_name(lead, length_text, may_reveal)
     raise NotFitting
 
 
 @sensitive_variables()
-def _fitting_name(lead: Lead, length: int, may_reveal: bool) -> Fitting:
-    """Return the leads with the first `length` characters of this one's name.
+def _fitting_name(lead: Lead, length: str, may_reveal: bool) -> Fitting:
+    """Return the leads whose name begins as this one's, by so many words, or characters.
 
-    Those who may not reveal get its whole last name or its whole name, whatever is asked.
+    Characters, by which one could spell a name out, only for those who may reveal; others get the
+    whole name.
     """
     key = lead.name_key
-    if length in _whole_lengths(lead):
-        return Fitting(_is_named(key[:length]), _told_name(lead, length))
-    if may_reveal and NAME_MIN_LETTERS <= length < len(key):
-        return Fitting(_name_begins(key[:length]), _told_name(lead, length))
-    return Fitting(_is_named(key), _told_name(lead, len(key)))
+    number = int(length.removesuffix("w") or 0)
+    words = key.split()
+    if length.endswith("w") and 0 < number < len(words):
+        return Fitting(_is_named(" ".join(words[:number])), _told_name(lead))
+    if may_reveal and length.isdigit() and NAME_MIN_LETTERS <= number < len(key):
+        return Fitting(_name_begins(key[:number]), _told_name(lead, is_beginning=True))
+    return Fitting(_is_named(key), _told_name(lead, is_whole=True))
 
 
 # --- as it is matched -----------------------------------------------------------------------------
@@ -270,18 +271,11 @@ def _external_id(text: str) -> str:
 def _name_keys(text: str) -> list[str]:
     """Return by which keys a name may be filed: as said by its comma, else first names first."""
     last, comma, first = text.partition(",")
-    if comma:
-        keys = [normalize.name_key(last, first)]
-    else:
-        words = normalize.name_key(text).split()
-        starts = range(1, len(words) + 1) if len(words) <= NAME_MAX_WORDS else [len(words)]
-        keys = [" ".join((*words[at:], *words[:at])) for at in starts]
+    words = normalize.name_key(text).split()
+    starts = range(1, len(words) + 1) if len(words) <= NAME_MAX_WORDS else [len(words)]
+    keys = [normalize.name_key(last, first)] if comma else []
+    keys += [" ".join((*words[at:], *words[:at])) for at in starts]
     return [key for key in dict.fromkeys(keys) if any(one.isalpha() for one in key)]
-
-
-def _whole_lengths(lead: Lead) -> set[int]:
-    """Return how many characters of its key are its whole last name, and its whole name."""
-    return {len(normalize.name_key(lead.last_name)), len(lead.name_key)} - {0}
 
 
 # --- conditions, in the words of the indexes ------------------------------------------------------
@@ -375,10 +369,10 @@ def _told_ending(lead: Lead) -> str:
     return f"phone ending {masks.HIDDEN}{lead.phone[-2:]}"
 
 
-def _told_name(lead: Lead, length: int) -> str:
-    """Return a name, masked, as far as `length` characters of its key tell it."""
-    if length == len(lead.name_key):
+def _told_name(lead: Lead, *, is_whole: bool = False, is_beginning: bool = False) -> str:
+    """Return a name, masked: the whole of it, or the last name, of which perhaps the beginning."""
+    if is_whole:
         told = " ".join(filter(None, (masks.name(lead.first_name), masks.name(lead.last_name))))
         return f"name {told}"
-    word = "name" if length in _whole_lengths(lead) else "name beginning"
+    word = "name beginning" if is_beginning else "name"
     return f"{word} {masks.name(lead.last_name or lead.first_name)}"

@@ -35,6 +35,11 @@ def marked(text: Any) -> SafeString:
     return mark_safe(f"<bdi>{shown}</bdi>")
 
 
+def flat(text: str) -> str:
+    """Return text of strangers for where no mark can stand, as in a list of options."""
+    return UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+
+
 def weblink(url: Any) -> SafeString:
     """Return a URL of strangers as a link if it is http or https, else as text."""
     text = "" if url is None else str(url)

@@ -321,6 +321,7 @@ def test_the_totals_row_adds_up_what_is_shown_and_never_a_test(many: list[Lead])
         ("tests=2", "Tests: 0 is without tests, 1 is tests only."),
         ("product=" + "x" * 101, "Product: no lead has such a value."),
         ("sub_id=a%01b", "Sub ID: no lead has such a value."),
+        ("order=sideways", "Order: the list has no such order."),
         ("cols=createdAt,password", "Columns: there is none of that name."),
         ("after=x", "The page began at a lead that is not there"),
         ("before=01a212e1-29c1-7e4c-a38d-71916b69aab6", "The page began at a lead that is not"),
@@ -365,6 +366,33 @@ def test_what_is_searched_for_keeps_columns_and_order_and_stays_out_of_the_url(d
     page = client.get(response.headers["Location"])
     assert [one.value for one in page.context["chips"]] == ["phone +1512•••••37"]
     assert len(page.context["rows"]) == 1
+
+
+def test_a_vendors_id_that_is_somebodys_name_hides_nobody(door: Door) -> None:
+    door.send(externalId="Lovelace")
+    door.send(phone="213-555-0199", email=..., lastName="Lovelace")
+    named = Lead.objects.latest("id")
+    page = client_of("Analyst").post(LIST, {"find": "Lovelace"}, follow=True)
+    assert [one.value for one in page.context["chips"]] == ["vendor's id Lovelace"]
+    assert f'There is also: <a href="{LIST}?name_of={named.id}.1w">name L•••</a>' in (
+        page.content.decode()
+    )
+
+
+def test_who_may_not_reveal_cannot_try_all_numbers_behind_a_mask(
+    door: Door, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("leadping.console.find.SEARCHES_A_MINUTE", 3)
+    door.send(phone="512-555-0137")
+    ann, ruth = client_of("Analyst"), client_of("Compliance reviewer")
+    for client in (ann, ruth):
+        for _ in range(3):
+            assert client.post(LIST, {"find": "512-555-0138"}).status_code == 200
+    told = ann.post(LIST, {"find": "512-555-0137"})
+    assert told.status_code == 200
+    assert "searches in a minute are enough: wait" in told.content.decode()
+    assert "are enough" in ann.post("/admin/find/", {"text": "5125550137"}).content.decode()
+    assert ruth.post(LIST, {"find": "512-555-0137"}).status_code == 302
 
 
 def test_what_is_not_found_is_told_and_no_list_stands_below(door: Door) -> None:
@@ -438,6 +466,37 @@ def test_filters_offer_what_there_is_and_nothing_that_may_name_a_person(door: Do
     page = client_of("Analyst").get(LIST).content.decode()
     assert '<option value="Solar">' in page
     assert "zeb@example.com" not in page
+
+
+def test_a_finding_is_filtered_by_however_many_mixtures_there_are(
+    many: list[Lead], monkeypatch: Any
+) -> None:
+    for module in ("leads.narrow", "leads.browse"):
+        monkeypatch.setattr(f"{module}.FOUND_AT_MOST", 2)
+    for name in ("finding", "held_for"):
+        for code in CODES:
+            check({name: code}, many)
+
+
+def test_a_tag_beyond_those_that_are_offered_is_filtered_by(
+    many: list[Lead], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("leads.browse.OPTIONS_AT_MOST", 0)
+    for text in values_of(many)["tag"]:
+        check({"tag": text}, many)
+
+
+def test_what_is_not_seen_in_the_name_of_a_source_is_told_in_a_list_of_options() -> None:
+    make_source(name="Evil\u202etxt.exe")
+    page = client_of("Analyst").get(LIST).content.decode()
+    assert "Evil[U+202E]txt.exe</option>" in page
+
+
+def test_no_charset_that_a_header_names_makes_the_list_fail(many: list[Lead]) -> None:
+    client = client_of("Analyst")
+    kind = "text/plain; charset=unicode-escape"
+    for query in ("state=%5Cud800", "sub_id=%5Cx00"):
+        assert client.get(f"{LIST}?{query}", CONTENT_TYPE=kind).status_code < 500
 
 
 def test_a_filter_by_what_is_not_offered_survives_the_form(door: Door) -> None:

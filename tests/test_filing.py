@@ -20,7 +20,8 @@ from tests.factories import Door, make_source, make_tombstone, suppress
         (("Lovelace", "Ada"), "lovelace ada"),
         (("", "Ada"), "ada"),
         (("Lovelace", ""), "lovelace"),
-        (("  O’Brien-Smith ", "Mary  Ann"), "o’brien-smith mary ann"),
+        (("  O’Brien-Smith ", "Mary  Ann"), "o'brien-smith mary ann"),
+        (("Smith, Jr.", "Ada"), "smith jr. ada"),
         (("García Márquez", "JOSÉ"), "garcia marquez jose"),
         (("Strauß", "Zoë"), "strauss zoe"),
         (("Lo\u200bve\u202elace", "\ufeffAda"), "lovelace ada"),
@@ -65,6 +66,23 @@ def test_an_erased_lead_has_no_name_to_search_by() -> None:
     Door(make_source()).send(lastName="Lovelace")
     assert WITHOUT_PERSON["name_key"] == ""
     assert make_tombstone(Lead.objects.get()).name_key == ""
+
+
+@pytest.mark.django_db
+def test_a_lead_that_was_released_does_not_get_its_old_findings_back() -> None:
+    door = Door(make_source())
+    entry = suppress("512-555-0137", door.source.business, kind="internal")
+    door.send()
+    lead = Lead.objects.get()
+    assert lead.found == "suppressed:hold"
+    entry.release(None, "Another person.")
+    lead.release(None, "", "Checked.")
+    lead.refresh_from_db()
+    assert lead.found == ""
+    enqueue("file-leads")
+    Loop().run(is_once=True)
+    lead.refresh_from_db()
+    assert lead.found == ""
 
 
 @pytest.mark.django_db

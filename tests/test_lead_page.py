@@ -212,9 +212,24 @@ def test_what_staff_wrote_of_a_reveal_is_masked_if_it_names_somebody(door: Door)
     for reason in ("Asked for 512-555-0137", "Asked to"):
         at = timezone.now()
         Disclosure(lead=lead, at=at, by=None, how="reveal", reason=reason).save()
-    page = text(signed_in("view_lead"), lead)
+    page = text(signed_in("view_lead", "reveal_lead"), lead)
     assert "Asked to" in page
     assert "512-555-0137" not in page
+    assert "Asked to" not in text(signed_in("view_lead"), lead)
+    make_tombstone(lead)
+    assert "Asked to" not in text(signed_in("view_lead", "reveal_lead"), lead)
+
+
+def test_the_names_of_members_that_may_be_values_are_masked(door: Door) -> None:
+    door.source.is_unknown_kept = True
+    door.source.save()
+    members = {"Zebediah Quux": "1", "9 Obscura Lane": "x", "campaign": "y"}
+    lead = lead_of(door.send(**members, sourceMetadata={"Jane Quuxonia": "z", "page_2": "b"}))
+    page = text(signed_in("view_lead", "view_post"), lead)
+    assert "campaign" in page
+    assert "page_2" in page
+    for secret in ("Zebediah", "Obscura", "Quuxonia"):
+        assert secret not in page
 
 
 def fill(lead: Lead, number: int) -> None:

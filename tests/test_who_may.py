@@ -43,7 +43,7 @@ sources_vendor          s--ooo/s--ooo s--o-o/s--o-o s--ooo/s--o-o s-----/s----- 
 sources_tag             s--o-o/s--o-o s--o-o/s--o-o s--o-o/s--o-o s-----/s----- s--o-o/s--o-o
 sources_source          s--ooo/s--ooo s--o-o/s--o-o s--ooo/s--o-o s-----/s----- srrrrr/srrrrr
 sources_sourcekey       s--o-o/s--o-o s-----/s----- s--o-o/s--r-r s-----/s----- s--o-o/s--o-o
-leads_lead              s-oooo/s-oooo s-----/s----- s-oooo/s----- s-----/s----- s-oooo/s-oooo
+leads_lead              s-oooo/s-rrrr s-----/s----- s-oooo/s----- s-----/s----- s-oooo/s-oooo
 leads_suppression       s---oo/s---oo s---oo/s---oo s---oo/s----- s-----/s----- s---oo/s---oo
 leads_registrylist      s---oo/s---oo s-----/s----- s---oo/s----- s-----/s----- s---oo/s---oo
 leads_review            s---oo/s---oo s-----/s----- s---oo/s----- s-----/s----- s---oo/s---oo

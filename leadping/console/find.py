@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
+from intake import store
 from leadping.console.navigation import ENTRIES
 from leadping.console.pages import View, page
 from leads import search
@@ -20,6 +21,8 @@ from sources.models import Source
 
 SOURCES_SHOWN = 6
 LEADS_SHOWN = 5
+# Of those who may not reveal persons; at this rate the numbers behind one mask take 14 hours.
+SEARCHES_A_MINUTE = 120
 # What the script of the pages sends along, and gets no more than the results for.
 SENT_BY_SCRIPT = "palette"
 # What the leads of a match have in common, for the line that leads to all of them.
@@ -52,11 +55,27 @@ def find(request: HttpRequest) -> HttpResponseBase:
     text = request.POST.get("text", "").strip()
     context: dict[str, Any] = {"text": text}
     if request.method == "POST":
-        groups, trouble = found(request.user, text)
+        wait = seconds_to_wait(request.user)
+        groups, trouble = ([], slow_down(wait)) if wait else found(request.user, text)
         context |= {"groups": groups, "trouble": trouble, "is_sent": True}
         if request.headers.get("X-Requested-With") == SENT_BY_SCRIPT:
             return TemplateResponse(request, "console/_found.html", context)
     return page(request, "find.html", "Find", **context)
+
+
+def seconds_to_wait(user: Any) -> int:
+    """Count a search, and return how long to wait with the next: 0 unless there were very many.
+
+    Whoever may not reveal persons could else try all numbers that a mask leaves open.
+    """
+    if user.has_perm("leads.reveal_lead"):
+        return 0
+    used, left_ms = store.use(f"search:{user.pk}", SEARCHES_A_MINUTE)
+    return 0 if used is not None else max(-(-left_ms // 1000), 1)
+
+
+def slow_down(seconds: int) -> str:
+    return f"{SEARCHES_A_MINUTE} searches in a minute are enough: wait {seconds} s."
 
 
 @sensitive_variables()

@@ -12,11 +12,13 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST
 
 from intake.trouble import is_time_up
 from leadping.console import lead as lead_page
+from leadping.console.find import seconds_to_wait, slow_down
 from leadping.console.pages import View, needs, page
 from leads import search
 from leads.admin import RecordAdmin
@@ -26,6 +28,7 @@ from leads.models import Lead, SavedView
 from leads.moments import PERIODS, bound
 from leads.narrow import FILTERS, Filter
 from leads.saved import NotSaved
+from sources import looks
 
 LIST = "admin:leads_lead_changelist"
 TOO_MUCH = "There is too much to look through: narrow the list, by a time for example."
@@ -62,7 +65,7 @@ class LeadAdmin(RecordAdmin):
         lead = self.get_object(request, object_id)
         if lead is None or not self.has_view_permission(request, lead):
             return super().change_view(request, object_id, *args, **kwargs)  # which says so
-        if request.method != "GET":
+        if request.method not in ("GET", "HEAD"):
             raise PermissionDenied  # what happened is not changed
         return lead_page.shown(request, lead)
 
@@ -163,6 +166,8 @@ def field_of(browse: Browse, name: str) -> FormField:
     one = FILTERS[name]
     chosen, kind = browse.chosen.get(name, ""), one.kind
     options = one.options(browse) if one.options else None
+    if options:
+        options = [(value, looks.flat(label)) for value, label in options]
     if options is not None and chosen and chosen not in dict(options):
         options = [(chosen, one.shown(chosen)), *options]
     if kind == "date" and len(chosen) > len("2026-11-25"):
@@ -192,7 +197,9 @@ def foot_of(browse: Browse, totals: Totals) -> list[tuple[Column, str]]:
     }
     cells = [told.get(one.name, "") for one in browse.columns]
     if browse.columns[0].name not in told:
-        cells[0] = f"Newest {totals.at_most:,}" if totals.is_capped else "Total"
+        cells[0] = (
+            f"{browse.order.capitalize()} {totals.at_most:,}" if totals.is_capped else "Total"
+        )
     return list(zip(browse.columns, cells, strict=True))
 
 
@@ -204,7 +211,12 @@ def searched(request: HttpRequest) -> HttpResponseBase:
     browse = Browse(QueryDict(request.POST.get("query", "")).dict(), may_reveal=allowed)
     if not text:
         return redirect(f"{reverse(LIST)}?{browse.query()}")
+    if wait := seconds_to_wait(request.user):
+        return shown(request, browse, text, slow_down(wait))
     found = search.find(text, may_reveal=allowed)
+    for other in found[1:]:  # a vendor's id may be the name of somebody
+        url = f"{reverse(LIST)}?{other.param}={other.value}"
+        messages.info(request, format_html('There is also: <a href="{}">{}</a>.', url, other.told))
     if found:  # among all leads, but as the list was shown
         others = (*FILTERS, *search.PARAMS)
         return redirect(

@@ -59,6 +59,8 @@ class ConsolePages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path.startswith("/admin/"):
             return self.get_response(request)
+        # Whatever charset a header names: addresses and forms of browsers are UTF-8.
+        request.encoding = "utf-8"
         if "%00" in request.META.get("QUERY_STRING", ""):
             # PostgreSQL takes it for no text, in whichever filter it comes.
             response: HttpResponseBase = HttpResponseBadRequest("This address holds a NUL.")

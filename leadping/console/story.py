@@ -108,7 +108,11 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         story.add("look-backs", look_backs, looked_back)
     shown = lead.disclosures.select_related("by").order_by("-at", "-id")
     given = shown.filter(how__in=(Disclosure.How.REVEAL, Disclosure.How.EXPORT))
-    story.add("reveals and exports", given, lambda one: disclosed(one, is_revealed=is_revealed))
+    may_read = may("leads.reveal_lead") and not lead.erased_at
+    story.add(
+        *("reveals and exports", given),
+        lambda one: disclosed(one, is_revealed=is_revealed, may_read=may_read),
+    )
     story.events += openings(shown.filter(how=Disclosure.How.PAGE))
     story.events.sort(key=lambda one: (one.at, one.order))
     return story
@@ -239,10 +243,12 @@ def looked_back(one: LookBack) -> Iterable[Event]:
         yield Event(one.settled_at, settled, who, one.settled_note, "", url, "look-back", "good")
 
 
-def disclosed(one: Disclosure, *, is_revealed: bool) -> Iterable[Event]:
+def disclosed(one: Disclosure, *, is_revealed: bool, may_read: bool) -> Iterable[Event]:
+    """Tell who was given the person; the reason, which may name them, to who may be so too."""
     is_export = one.how == Disclosure.How.EXPORT
     sentence = "It was exported." if is_export else "The person was revealed."
     reason = one.reason if is_revealed else masks.reference(one.reason)
+    reason = reason if may_read else ""
     yield Event(one.at, sentence, name_of(one.by), reason, tone="calm")
 
 
