@@ -64,7 +64,6 @@ class Member:
     is_cut: bool = False
     is_kept_aside: bool = False
     is_other_since: bool = False
-    is_masked: bool = False
     trouble: str = ""
 
     @property
@@ -141,7 +140,6 @@ def unknown(
         cut(as_text(sent)) if is_revealed else masks.HIDDEN,
         kept=(cut(as_text(sent)) if is_revealed else masks.HIDDEN) if is_kept else "",
         is_kept_aside=is_kept,
-        is_masked=not is_revealed,
     )
 
 
@@ -169,7 +167,7 @@ def known(
         text = cut(raw) if is_revealed else masks.HIDDEN
         if not trouble:
             return Member(name, "", one.name, is_blank=True)
-        return Member(name, text, one.name, trouble=trouble, is_masked=not is_revealed)
+        return Member(name, text, one.name, trouble=trouble)
     now = value if one.column not in COLUMNS else getattr(lead, one.column)
     kept = looks.money(now) if one.column in PLAIN else as_text(now)
     shown = raw, kept
@@ -183,7 +181,6 @@ def known(
         is_changed=sent != value if isinstance(sent, dict | list) else raw != as_text(value),
         is_cut=was_cut,
         is_other_since=now != value,
-        is_masked=shown != (raw, kept),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +19,9 @@ from leads import reveals
 from leads.explain import Compared, Explanation, RulesUnknown, explain, side_by_side
 from leads.findings import Finding, Verdict
 from leads.models import Disclosure, Lead
-from leads.moments import YEARS, midnight
+from leads.moments import bound
 from leads.rulebook import TOLD
 from sources.rules import Mode
-
-A_DAY = timedelta(days=1)
 
 
 class NotAMoment(ValueError):
@@ -88,11 +86,9 @@ def judged(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         tags=list(lead.tags.all()),
         tab="judged",
         trouble=trouble,
-        text=text,
         filled=f"{timezone.localtime(at):%Y-%m-%dT%H:%M:%S}",
         zone=f"{timezone.localtime(at):%Z}",
         is_now=at == now,
-        at=at,
         then=then,
         later=later,
         then_since=set_at(then),
@@ -111,18 +107,11 @@ def as_of(text: str, lead: Lead, now: datetime) -> datetime:
     In the console's zone, unless it names its own. Raises NotAMoment.
     """
     try:
-        if len(text) == len("2026-11-25"):
-            on = date.fromisoformat(text)
-            if on == timezone.localdate(now):
-                return now
-            at = midnight(on + A_DAY) - timedelta(microseconds=1)
-        else:
-            at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
+        at = bound(text, is_end=True)
+    except ValueError:
         raise NotAMoment("This is neither a date nor a date with a time.") from None
-    if at.year not in YEARS:  # what lies beyond cannot be told in every zone
-        raise NotAMoment("This is neither a date nor a date with a time.")
-    at = at if at.tzinfo else at.replace(tzinfo=timezone.get_current_timezone())
+    if len(text) == len("2026-11-25"):
+        at = now if text == str(timezone.localdate(now)) else at - timedelta(microseconds=1)
     if at > now:
         raise NotAMoment("This lies in the future: what will be known then is not known.")
     if at < lead.judged_as_of:

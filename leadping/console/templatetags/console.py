@@ -1,7 +1,11 @@
 """The filters and tags of the pages of the console."""
 
+from datetime import datetime
+
 from django import template
-from django.utils.safestring import SafeString
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from leads import masks
 from leads.models import Lead
@@ -38,3 +42,16 @@ def state_of(lead: Lead) -> SafeString:
 def other_certificate(lead: Lead, is_revealed: bool) -> SafeString:
     """Return the URL that came in the place of a certificate's: it may name the person."""
     return looks.marked(lead.trusted_form_url if is_revealed else masks.site(lead.trusted_form_url))
+
+
+@register.filter
+def dated(moment: datetime | str | None) -> SafeString:
+    """Return a moment, or one that is kept as text, with its year, in the console's zone."""
+    if not moment:
+        return mark_safe('<span class="quiet">never</span>')
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        *(at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", f"{local:%b %-d, %Y, %H:%M}"),
+    )

@@ -1,6 +1,6 @@
 """How what may not be contacted looks: persons masked, kinds, days left, lists that are fresh."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from leads import masks
 from leads.compliance import REGISTRY_MAX_AGE_DAYS
-from leads.models import Lead, RegistryList, Review, Suppression, SuppressionImport
+from leads.models import RegistryList, Review, Suppression, SuppressionImport
 from sources.looks import badge, marked
 
 register = template.Library()
@@ -40,12 +40,6 @@ def person(entry: Suppression) -> SafeString:
     """Return whom a suppression names, masked."""
     told = (masks.phone(entry.phone), masks.email(entry.email_key))
     return marked(" · ".join(filter(None, told)))
-
-
-@register.filter
-def who(lead: Lead) -> SafeString:
-    """Return whom a lead is about, masked."""
-    return marked(masks.who(lead))
 
 
 @register.filter
@@ -137,16 +131,3 @@ def provenance(context: dict[str, Any], entry: Suppression) -> SafeString:
     except ValueError:
         return marked(entry.provenance)
     return format_html('<a href="{}">{}</a>', url, marked(entry.provenance))
-
-
-@register.filter
-def dated(moment: datetime | str | None) -> SafeString:
-    """Return a moment, or one that is kept as text, with its year, in the console's zone."""
-    if not moment:
-        return mark_safe('<span class="quiet">never</span>')
-    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    local = timezone.localtime(at)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        *(at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", f"{local:%b %-d, %Y, %H:%M}"),
-    )
