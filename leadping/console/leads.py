@@ -123,6 +123,11 @@ def shown(
         rows=[(one, [(each, each.shown(one)) for each in browse.columns]) for one in leads],
         found=found,
         totals=totals,
+        by_status=[
+            (f"{totals.by_status[one]:,}", one.lower())
+            for one in Lead.Status.values
+            if totals and one in totals.by_status
+        ],
         foot=foot_of(browse, totals) if totals and leads else [],
         chips=chips,
         cleared=browse.query((*FILTERS, *search.PARAMS)),
@@ -187,12 +192,9 @@ def carried(browse: Browse, without: Any) -> list[tuple[str, str]]:
 
 def foot_of(browse: Browse, totals: Totals) -> list[tuple[Column, str]]:
     """Return the totals under each column."""
+    approved = totals.by_status.get(Lead.Status.APPROVED.value, 0)
     told = {
-        "complianceStatus": ", ".join(
-            f"{totals.by_status[one]:,} {one.lower()}"
-            for one in Lead.Status.values
-            if one in totals.by_status
-        ),
+        "complianceStatus": f"{approved / totals.leads:.0%} approved" if totals.leads else "",
         "price": f"{totals.price:,.2f}" if totals.priced else "",
     }
     cells = [told.get(one.name, "") for one in browse.columns]
