@@ -14,7 +14,15 @@ from leadping.jobs.models import Job, Worker
 from leadping.jobs.tasks import enqueue
 from leadping.jobs.worker import Loop
 from leads import importing
-from leads.models import Disclosure, Lead, LookBack, RegistryList, Suppression, SuppressionImport
+from leads.models import (
+    Disclosure,
+    Lead,
+    LookBack,
+    RegistryList,
+    SavedView,
+    Suppression,
+    SuppressionImport,
+)
 from sources.models import Source, Tag
 from sources.rules import Mode, Rule
 from tests.factories import Door, make_source, suppress
@@ -81,6 +89,7 @@ def make_rows() -> Rows:
     )
     map_cell(source)
     replay(refused.id, mary, "The mapping is mended.")
+    SavedView.objects.create(by=mary, name=EVIL[:60], query="status=Blocked", is_shared=True)
 
     evil = Door(evil_source)
     evil_headers = {**evil.credentials, "User-Agent": EVIL.encode("ascii", "ignore").decode()}

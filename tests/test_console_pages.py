@@ -185,6 +185,8 @@ NOT_TO_SEE = {
     "autocomplete": "answers JSON",
     "jsi18n": "is a script",
     "app_list": "nothing leads to it: the navigation is ours",
+    "leads_views": "only by POST",
+    "leads_view": "only by POST",
     "import_cancel": "only by POST",
     "import_resume": "only by POST",
     "import_bad_rows": "is a file, by POST",
