@@ -105,7 +105,7 @@ FILTERS = [
     ("without tests", "tests=0"),
     ("tests only", "tests=1"),
 ]
-SEARCHES = ("id", "phone", "email", "external_id", "name", "name_prefix", "ending")
+SEARCHES = ("id", "phone", "email", "external_id", "name", "name_prefix", "ending", "nobody")
 LEADS = [
     ("first page", LIST),
     ("page 2", LIST + "?after={place_50}"),
@@ -165,6 +165,7 @@ def places() -> dict[str, Any]:
         "name": f"{lead.first_name} {lead.last_name}",
         "name_prefix": lead.last_name[:4],
         "ending": lead.phone[-4:],
+        "nobody": "Nobody Here",
         "day": f"{day:%Y-%m-%dT%H:%M:%SZ}",
         "next_day": f"{day + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}",
         "lead": lead.id,

@@ -30,6 +30,8 @@ AT_SIGNS = ("@", "\uff20", "\ufe6b")
 ENDING = re.compile(r"[0-9]{4,9}")
 ENDING_MIN_LENGTH, ENDING_MAX_LENGTH = 4, 9
 NAME_MIN_LETTERS = 2
+# Among so many of a name, the newest ones are found by looking at all of them.
+FEW = 5000
 # In which order names come nobody knows: of so many words, each may be the first of the last name.
 NAME_MAX_WORDS = 5
 LENGTH = re.compile(r"[0-9]{1,3}w?")
@@ -158,7 +160,7 @@ def _matches_by_name(text: str, may_reveal: bool) -> list[Match]:
     keys = _name_keys(text)
     found = []
     for key in keys:
-        if lead := _newest(_is_named(key)):
+        if lead := _newest(_found_apart(_is_named(key))):
             words = len(key.split())
             is_whole = key == lead.name_key
             told = _told_name(lead, is_whole=is_whole)
@@ -166,7 +168,7 @@ def _matches_by_name(text: str, may_reveal: bool) -> list[Match]:
     if found or not may_reveal:
         return found
     for key in keys:
-        if len(key) >= NAME_MIN_LETTERS and (lead := _newest(_name_begins(key))):
+        if len(key) >= NAME_MIN_LETTERS and (lead := _newest(_found_apart(_name_begins(key)))):
             told = _told_name(lead, is_beginning=True)
             found.append(_match("name", "name_of", lead, told, f".{len(key)}"))
     return found
@@ -184,7 +186,7 @@ def fitting(param: str, value: str, *, may_reveal: bool) -> Fitting:
     """Return the condition of the leads that are alike in one respect, which an address tells.
 
     `param`: a `Match.param`; `value`: the id of a lead that fits, and perhaps how much of it was
-    meant, in characters or, with a w, in words. Raises NotFitting. Two statements at most.
+    meant, in characters or, with a w, in words. Raises NotFitting. Three statements at most.
     """
     id_text, _, length_text = value.partition(".")
     id_ = _uuid(id_text)
@@ -221,10 +223,11 @@ def _fitting_name(lead: Lead, length: str, may_reveal: bool) -> Fitting:
     number = int(length.removesuffix("w") or 0)
     words = key.split()
     if length.endswith("w") and 0 < number < len(words):
-        return Fitting(_is_named(" ".join(words[:number])), _told_name(lead))
+        return Fitting(_found_apart(_is_named(" ".join(words[:number]))), _told_name(lead))
     if may_reveal and length.isdigit() and NAME_MIN_LETTERS <= number < len(key):
-        return Fitting(_name_begins(key[:number]), _told_name(lead, is_beginning=True))
-    return Fitting(_is_named(key), _told_name(lead, is_whole=True))
+        begun = _found_apart(_name_begins(key[:number]))
+        return Fitting(begun, _told_name(lead, is_beginning=True))
+    return Fitting(_found_apart(_is_named(key)), _told_name(lead, is_whole=True))
 
 
 # --- as it is matched -----------------------------------------------------------------------------
@@ -344,6 +347,16 @@ def _name_begins(key: str) -> Q:
     if connection.vendor == "sqlite":  # whose LIKE goes by no index
         return Q(name_key__gte=key, name_key__lt=key + LAST_CHARACTER) & ~Q(name_key="")
     return Q(name_key__startswith=key) & ~Q(name_key="")
+
+
+def _found_apart(q: Q) -> Q:
+    """Return the same condition, by ids if not many leads fit it.
+
+    Of names the databases know too little to tell whether any lead has them: in the order of a list
+    they would look for the newest one through all leads there are.
+    """
+    ids = list(Lead.objects.filter(q).order_by().values_list("id", flat=True)[: FEW + 1])
+    return Q(id__in=ids) if len(ids) <= FEW else q
 
 
 # --- as it is told --------------------------------------------------------------------------------

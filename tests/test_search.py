@@ -382,3 +382,16 @@ def test_a_search_takes_as_many_statements_however_many_leads_there_are(
         if not Lead.objects.exists():
             load(source, 300)
     assert max(counts) <= 9
+
+
+def test_a_name_that_very_many_have_is_found_as_one_that_few_have(
+    door: Door, monkeypatch: Any
+) -> None:
+    ada = lead_with(door)
+    annabella = lead_with(door, firstName="Annabella", externalId="3")
+    few = [find(text, may_reveal=True) for text in ("lovel", "Lovelace", "Ada Lovelace", "Byron")]
+    monkeypatch.setattr(search, "FEW", 0)
+    many = [find(text, may_reveal=True) for text in ("lovel", "Lovelace", "Ada Lovelace", "Byron")]
+    assert many == few
+    assert all_fitting("name_of", f"{ada.id}.1w") == {ada.id, annabella.id}
+    assert all_fitting("name_of", f"{ada.id}.4") == {ada.id, annabella.id}
