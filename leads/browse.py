@@ -226,7 +226,7 @@ class Browse:
         return COUNTED_AT_MOST if is_ordered or narrow <= {"tests"} else COUNTED_UNORDERED
 
     def page(self) -> Page:
-        """Return the leads of the page, with what the columns show; in three statements at most."""
+        """Return the leads of the page, with what the columns show; in four statements at most."""
         is_back = self.before is not None
         is_descending = (self.order == "newest") != is_back
         place = self.after or self.before
@@ -264,12 +264,7 @@ class Browse:
     def totals(self) -> Totals:
         """Return what the newest leads of the list add up to, in one statement."""
         is_descending = self.order == "newest"
-        sql, values = merged(
-            self.branches(),
-            ("compliance_status", "is_test", "price"),
-            self.counted_at_most,
-            is_descending,
-        )
+        sql, values = merged(self.branches(), TOTALLED, self.counted_at_most, is_descending)
         totals = Totals(self.counted_at_most)
         if not sql:
             return totals
