@@ -21,7 +21,15 @@ from django.db.models import Q, QuerySet
 from leads import columns, search
 from leads.columns import Column
 from leads.models import Lead
-from leads.narrow import FILTERS, FOUND_AT_MOST, OPTIONS_AT_MOST, BadFilter, Condition, uuid_of
+from leads.narrow import (
+    FILTERS,
+    FOUND_AT_MOST,
+    OPTIONS_AT_MOST,
+    BadFilter,
+    Condition,
+    Options,
+    uuid_of,
+)
 from sources.models import Source, Tag
 from sources.sql import as_field, distinct, name_of
 
@@ -96,6 +104,7 @@ class Browse:
         self.chosen: dict[str, str] = {}
         self.conditions: dict[str, Condition] = {}
         self.found: search.Fitting | None = None
+        self._options: dict[str, Options] = {}
         self.columns = self._columns(given.get("cols", ""))
         self.order = given.get("order") or "newest"
         if self.order not in ORDERS:
@@ -168,6 +177,15 @@ class Browse:
         """Return all texts of codes and modes that leads have in `found`."""
         return distinct(Lead, "found", FOUND_AT_MOST)
 
+    def options(self, name: str) -> Options | None:
+        """Return what a filter offers, looked up once; None where one types."""
+        offered = FILTERS[name].options
+        if offered is None:
+            return None
+        if name not in self._options:
+            self._options[name] = offered(self)
+        return self._options[name]
+
     # --- the URL --------------------------------------------------------------------------------
 
     def query(self, without: Iterable[str] = (), **more: str) -> str:
@@ -191,7 +209,7 @@ class Browse:
                 continue
             if name in FILTERS:
                 one, text = FILTERS[name], self.chosen[name]
-                labels = dict(one.options(self)) if one.options else {}
+                labels = dict(self.options(name) or ())
                 label, value = one.label, labels.get(text, "") or one.shown(text)
             else:
                 label, value = "Search", self.found.told if self.found else "not open"

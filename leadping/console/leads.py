@@ -170,7 +170,7 @@ def field_of(browse: Browse, name: str) -> FormField:
     """Return a filter for the form; sending it untouched changes nothing."""
     one = FILTERS[name]
     chosen, kind = browse.chosen.get(name, ""), one.kind
-    options = one.options(browse) if one.options else None
+    options = browse.options(name)
     if options:
         options = [(value, looks.flat(label)) for value, label in options]
     if options is not None and chosen and chosen not in dict(options):
