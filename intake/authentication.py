@@ -1,8 +1,11 @@
 """Credentials in, source out. Source: contract §2; DECISIONS, Intake 6.
 
-What a key opens is kept in the process for under a second; `intake/store.py` looks again, in the
-transaction that stores the lead, so a revoked key never stores one.
+What a key opens is kept in the process until it was last seen to be so under a second ago;
+`intake/store.py` looks again, in the transaction that stores the lead, so a revoked key never
+stores one, and each stored lead shows that what is kept still holds.
 """
+
+from __future__ import annotations
 
 import time
 from dataclasses import dataclass
@@ -23,12 +26,30 @@ from sources.models import Source, SourceKey
 from sources.names import fold
 
 REMEMBERED_SECONDS = 0.8
+# However often it was seen to hold: tags and the owner of a source may change without its version.
+LOADED_AGAIN_SECONDS = 5.0
 HEADER_MAX_LENGTH = 128
 BEARER = "Bearer "
 NOTED_EVERY = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What a key opens, and when, by the monotonic clock, it was loaded and last seen to hold."""
+
+    credential: Credential
+    loaded_at: float
+    held_at: float
+
+    @property
+    def does_hold(self) -> bool:
+        """Say whether it may be used without asking the database."""
+        at = time.monotonic()
+        is_fresh = at - self.held_at <= REMEMBERED_SECONDS
+        return is_fresh and at - self.loaded_at <= LOADED_AGAIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +65,7 @@ class Credential:
     structure: Plan
 
 
-_remembered: dict[str, tuple[float, Credential]] = {}
+_remembered: dict[str, Remembered] = {}
 _noted: dict[UUID, datetime] = {}
 
 
@@ -139,16 +160,25 @@ def look_up(key: str, now: datetime, *, is_afresh: bool) -> Credential:
     if not keys.is_well_formed(key):
         raise Problem("invalid-credentials")
     digest = keys.digest(key)
-    at, credential = _remembered.get(digest, (0.0, None))
-    if is_afresh or credential is None or time.monotonic() - at > REMEMBERED_SECONDS:
-        credential = on_a_live_connection(lambda: load(digest))
-        if credential is None:
+    known = _remembered.get(digest)
+    if known is None or is_afresh or not known.does_hold:
+        at = time.monotonic()
+        loaded = on_a_live_connection(lambda: load(digest))
+        if loaded is None:
             _remembered.pop(digest, None)
             raise Problem("invalid-credentials")
-        _remembered[digest] = (time.monotonic(), credential)
+        known = _remembered[digest] = Remembered(loaded, at, at)
+    credential = known.credential
     if not compare_digest(credential.key.digest, digest) or not credential.key.is_live(now):
         raise Problem("invalid-credentials")
     return credential
+
+
+def note_that_it_holds(credential: Credential, since: float) -> None:
+    """Note that the database was seen, after `since` of the monotonic clock, to say the same."""
+    known = _remembered.get(credential.key.digest)
+    if known is not None and known.credential is credential:
+        known.held_at = max(known.held_at, since)
 
 
 def load(digest: str) -> Credential | None:

@@ -63,6 +63,8 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 def check_depth(body: bytes) -> None:
     """Raise Problem if brackets nest deeper than allowed, before anything recurses into them."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
+        return
     depth = 0
     for token in TOKEN.finditer(body):
         character = token[0]

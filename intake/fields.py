@@ -61,14 +61,15 @@ class Field:
 
         Raises normalize.Unacceptable, a WrongType or TooLong among them.
         """
-        if sent is None:
-            return None, False
-        if not isinstance(sent, str):
-            raise WrongType
-        if self.if_not_digits and isinstance(sent, Number) and not sent.isdigit():
-            raise self.if_not_digits
-        if self.has_exponent and isinstance(sent, Number):
-            sent = without_exponent(sent)
+        if type(sent) is not str:
+            if sent is None:
+                return None, False
+            if not isinstance(sent, Number):
+                raise WrongType
+            if self.if_not_digits and not sent.isdigit():
+                raise self.if_not_digits
+            if self.has_exponent:
+                sent = without_exponent(sent)
         text = self.clean(sent)
         if not text:
             return None, False

@@ -112,7 +112,12 @@ def read(
     met: dict[str, list[tuple[Path, Field, Any]]] = {}
     _read_level(reading, met, members, plan, ())
     for name, sent_values in met.items():
-        settle(reading, name, sent_values)
+        if len(sent_values) > 1:
+            settle(reading, name, sent_values)
+            continue
+        path, one, value = sent_values[0]
+        reading.values[one.column] = value
+        reading.sent_as.setdefault(name, path)
     reading.ignored = [".".join(path) for path in reading.unknown]
     reading.check_contact()
     return reading
@@ -152,7 +157,10 @@ def _read_level(
             continue
         if value is None:
             continue
-        met.setdefault(one.name, []).append((path, one, value))
+        if one.name in met:
+            met[one.name].append((path, one, value))
+        else:
+            met[one.name] = [(path, one, value)]
         if was_cut:
             reading.truncated.append(".".join(path))
 

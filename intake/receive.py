@@ -29,15 +29,15 @@ from intake.reading import Reading, read
 from intake.trouble import despite_conflicts, is_unavailable
 from leads import normalize
 from leads.caps import Left, approved_in, periods_of
-from leads.facts import Lookups, decide, entries_of, facts_of, lock_person
+from leads.facts import Lookups, decide, entries_of, facts_of
 from leads.findings import Facts, Finding, Verdict, joined, opted_out_at
 from leads.models import Lead, Suppression, version_of
 from sources.ids import uuid7
 from sources.keys import BLANKED, blank
 from sources.models import Source, Tag
 from sources.names import fold
+from sources.rows import new
 from sources.rules import STANDING, Rule, public_code
-from sources.sql import one_round_trip
 
 log = structlog.get_logger()
 
@@ -237,12 +237,7 @@ def look_up(
     periods = periods_of(credential.source, at)
     look = partial(store.gather, credential.key.id, lead, credential.source, periods)
     try:
-        if is_person_looked_up:
-            with one_round_trip():
-                lock_person(lead)
-                state = look()
-        else:
-            state = look(is_person_looked_up=False)
+        state = look() if is_person_looked_up else look(is_person_looked_up=False)
     except DatabaseProblem as error:
         if is_unavailable(error) or not is_person_looked_up:
             raise
@@ -296,8 +291,9 @@ def add(
     source = credential.source
     facts = judge(source, lead, reading, state, lead.received_at)
     post = new_post(credential, arrival, 201, lead.compliance_status.lower(), took_us)
-    post.lead, post.notes = lead, notes(reading)
-    if not store.write(lead, post):
+    post.lead_id, post.notes = lead.id, notes(reading)
+    is_last = not tags and not source.has_cap
+    if not store.write(lead, post, is_last=is_last):
         raise Taken
     if tags:
         store.write_tags(lead, tags)
@@ -371,15 +367,18 @@ def new_lead(
     values = dict(reading.values)
     tag_ids, tag_names = values.pop("tag_ids", []), values.pop("tag_names", [])
     tags, unknown = known_tags(source, tag_ids, tag_names)
-    lead = Lead(
-        **values,
-        business=source.business,
-        source=source,
-        received_at=arrival.received_at,
-        is_test=is_test,
-        ip_address=arrival.address or None,
-        user_agent=arrival.headers.get("User-Agent", ""),
-        assigned_phone_number_id=source.default_sender_number_id,
+    lead = new(
+        Lead,
+        {
+            **values,
+            "business_id": source.business_id,
+            "source_id": source.id,
+            "received_at": arrival.received_at,
+            "is_test": is_test,
+            "ip_address": arrival.address or None,
+            "user_agent": arrival.headers.get("User-Agent", ""),
+            "assigned_phone_number_id": source.default_sender_number_id,
+        },
     )
     lead.product = lead.product or source.default_product
     lead.vertical = lead.vertical or source.default_vertical
@@ -397,7 +396,7 @@ def known_tags(source: Source, ids: list[str], tag_names: list[str]) -> tuple[li
     Without any, the source's default tags. Intake never makes a tag.
     """
     if not ids and not tag_names:
-        return list(source.default_tags.all()), []
+        return source.tags_by_default, []
     by_id: dict[str, Tag] = {}
     by_name: dict[str, Tag] = {}
     for tag in Tag.objects.filter(business=source.business_id):
@@ -489,22 +488,25 @@ def new_post(
     credential: Credential, arrival: Arrival, status: int, outcome: str, took_us: int
 ) -> Post:
     """Return the row that keeps a post, not saved."""
-    return Post(
-        id=arrival.id,
-        received_at=arrival.received_at,
-        source=credential.source,
-        key=credential.key,
-        request_id=arrival.request_id,
-        method=arrival.method,
-        path=arrival.path,
-        address=arrival.address or None,
-        headers=arrival.headers,
-        body=arrival.body,
-        body_size=arrival.body_size,
-        has_credential_blanked=arrival.has_credential_blanked,
-        status=status,
-        outcome=outcome,
-        took_us=took_us,
+    return new(
+        Post,
+        {
+            "id": arrival.id,
+            "received_at": arrival.received_at,
+            "source_id": credential.source.id,
+            "key_id": credential.key.id,
+            "request_id": arrival.request_id,
+            "method": arrival.method,
+            "path": arrival.path,
+            "address": arrival.address or None,
+            "headers": arrival.headers,
+            "body": arrival.body,
+            "body_size": arrival.body_size,
+            "has_credential_blanked": arrival.has_credential_blanked,
+            "status": status,
+            "outcome": outcome,
+            "took_us": took_us,
+        },
     )
 
 

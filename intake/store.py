@@ -6,21 +6,23 @@ DECISIONS, Intake 3 and 4.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 from intake.models import Post, RateWindow, RefusalCount
 from leads.caps import Period
-from leads.facts import FAILED, Lookups, arm, arms, lookups_of, parameters, rows_of
+from leads.facts import FAILED, Lookups, arm, arms, locking_person, lookups_of, parameters, rows_of
 from leads.models import Lead
 from sources.models import Source, SourceKey, Tag
 from sources.sql import as_parameter, column, name_of, quoted, table
+from sources.statements import Statement, is_sent_past_django, round_trip
 
 LENGTH = re.compile(r"\(.*\)")
 WINDOW_MS = 60_000
@@ -43,7 +45,7 @@ class State:
 
 
 @cache
-def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
+def gathering(vendor: str, is_person_looked_up: bool) -> Statement:
     """Return the statement behind `gather`, for the kind of database that `vendor` names."""
 
     def lead_by(what: str, name: str) -> str:
@@ -69,7 +71,7 @@ def gather_sql(vendor: str, is_person_looked_up: bool) -> str:
     )
     repeats = (lead_by("repeated_key", "idempotency_key"), lead_by("repeated_id", "external_id"))
     person = arms(vendor, Lead) if is_person_looked_up else ()
-    return " UNION ALL ".join((key, *repeats, *person))
+    return Statement(" UNION ALL ".join((key, *repeats, *person)))
 
 
 def gather(
@@ -80,22 +82,21 @@ def gather(
     *,
     is_person_looked_up: bool = True,
 ) -> State | None:
-    """Return what the database knows of a key, its source, a new lead's ids and its person.
+    """Lock a new lead's person; return what the database knows of them, of its key, source and ids.
 
-    In one look-up; None if the key is no longer there.
+    In one round trip; None if the key is no longer there. A person who is not looked up is not
+    locked either.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            gather_sql(connection.vendor, is_person_looked_up),
-            {
-                **parameters(lead, source, periods),
-                "key": as_parameter(SourceKey._meta.pk, key_id),
-                "idempotency_key": lead.idempotency_key,
-                "external_id": lead.external_id,
-                "is_test": lead.is_test,
-            },
-        )
-        rows = list(rows_of(cursor, Lead))
+    values = {
+        **parameters(lead, source, periods),
+        "key": key_id,
+        "idempotency_key": lead.idempotency_key,
+        "external_id": lead.external_id,
+        "is_test": lead.is_test,
+    }
+    calls = locking_person(lead) if is_person_looked_up else []
+    calls.append((gathering(connection.vendor, is_person_looked_up), values))
+    rows = rows_of(round_trip(calls)[-1], Lead)
     named = {one.what: one for one in rows}
     if "key" not in named:
         return None
@@ -127,44 +128,57 @@ def insert(model: type[models.Model], values: str) -> str:
 
 
 @cache
-def write_sql(vendor: str) -> tuple[str, ...]:
+def writing(vendor: str) -> tuple[Statement, ...]:
     """Return the statements behind `write`: one on PostgreSQL, two on SQLite."""
     if vendor == "sqlite":
-        return insert(Lead, "VALUES ({}) ON CONFLICT DO NOTHING"), insert(Post, "VALUES ({})")
-    lead = insert(Lead, "VALUES ({}) ON CONFLICT DO NOTHING RETURNING 1")
-    return (f"WITH written AS ({lead}) {insert(Post, 'SELECT {} FROM written')}",)
+        return new_lead_of(vendor), Statement(insert(Post, "VALUES ({})"))
+    lead = f"{new_lead_of(vendor).sql} RETURNING 1"
+    return (Statement(f"WITH written AS ({lead}) {insert(Post, 'SELECT {} FROM written')}"),)
 
 
-def row(instance: models.Model) -> list[Any]:
+@cache
+def new_lead_of(vendor: str) -> Statement:
+    """Return the statement that writes a new lead, unless one of its ids is taken."""
+    return Statement(insert(Lead, "VALUES ({}) ON CONFLICT DO NOTHING"))
+
+
+@cache
+def values_of(model: type[models.Model]) -> Callable[[models.Model], tuple[Any, ...]]:
+    """Return what gets the values of an instance, in the order of its columns."""
+    return attrgetter(*(one.attname for one in model._meta.concrete_fields))
+
+
+def row(instance: models.Model) -> Sequence[Any]:
     """Return an instance's values as the database takes them, in the order of its columns."""
+    if is_sent_past_django():
+        return values_of(type(instance))(instance)
+    database = connections[DEFAULT_DB_ALIAS]
     return [
-        one.get_db_prep_save(getattr(instance, one.attname), connection)
+        one.get_db_prep_save(getattr(instance, one.attname), database)
         for one in instance._meta.concrete_fields
     ]
 
 
-def write(lead: Lead, post: Post) -> bool:
+def write(lead: Lead, post: Post, *, is_last: bool = False) -> bool:
     """Write a new lead and its post; return False, and write neither, if one of its ids is taken.
 
     Without an exception: a failed statement would put the whole lead into PostgreSQL's log.
+    `is_last`: nothing else was written before or is to be, so that the transaction may end with it,
+    in the same round trip.
     """
-    statements = write_sql(connection.vendor)
-    with connection.cursor() as cursor:
-        if len(statements) == 1:
-            cursor.execute(statements[0], [*row(lead), *row(post)])
-            return bool(cursor.rowcount == 1)
-        cursor.execute(statements[0], row(lead))
-        if cursor.rowcount == 0:
-            return False
-        cursor.execute(statements[1], row(post))
-        return True
+    statements = writing(connection.vendor)
+    if len(statements) == 1:
+        (written,) = round_trip([(statements[0], [*row(lead), *row(post)])], is_last=is_last)
+        return written.count == 1
+    if statements[0].run(row(lead)).count == 0:
+        return False
+    statements[1].run(row(post))
+    return True
 
 
 def write_lead(lead: Lead) -> bool:
     """Write a new lead whose post is there already; return False if one of its ids is taken."""
-    with connection.cursor() as cursor:
-        cursor.execute(insert(Lead, "VALUES ({}) ON CONFLICT DO NOTHING"), row(lead))
-        return bool(cursor.rowcount == 1)
+    return new_lead_of(connection.vendor).run(row(lead)).count == 1
 
 
 def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
@@ -183,7 +197,7 @@ def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
 
 
 @cache
-def use_sql(vendor: str) -> tuple[str, str]:
+def using(vendor: str) -> tuple[Statement, Statement]:
     """Return the statements behind `use`: the one that counts, and the one that only looks.
 
     The counting one changes nothing, and returns no row, when the window is used up. The clock is
@@ -201,10 +215,10 @@ def use_sql(vendor: str) -> tuple[str, str]:
         ON CONFLICT ({subject}) DO UPDATE SET
             {used} = CASE WHEN {is_over} THEN 1 ELSE {windows}.{used} + 1 END,
             {started} = CASE WHEN {is_over} THEN excluded.{started} ELSE {windows}.{started} END
-        WHERE {is_over} OR {windows}.{used} < %s
+        WHERE {is_over} OR {windows}.{used} < CAST(%s AS bigint)
         RETURNING {used}, {started} + {WINDOW_MS} - {now}"""
     looking = f"SELECT {started} + {WINDOW_MS} - {now} FROM {windows} WHERE {subject} = %s"
-    return counting, looking
+    return Statement(counting), Statement(looking)
 
 
 def use(subject: str, limit: int) -> tuple[int | None, int]:
@@ -213,14 +227,11 @@ def use(subject: str, limit: int) -> tuple[int | None, int]:
     Returns how many are used by now, None if none was left, and the milliseconds to the window's
     end. Exact across processes. Source: contract §9 `rate-limited`; DECISIONS, Intake 5.
     """
-    counting, looking = use_sql(connection.vendor)
-    with connection.cursor() as cursor:
-        cursor.execute(counting, [subject, limit])
-        if found := cursor.fetchone():
-            return found[0], found[1]
-        cursor.execute(looking, [subject])
-        found = cursor.fetchone()
-        return None, found[0] if found else WINDOW_MS
+    counting, looking = using(connection.vendor)
+    for used, ends_in_ms in counting.run([subject, limit]).rows:
+        return used, ends_in_ms
+    found = looking.run([subject]).rows
+    return None, found[0][0] if found else WINDOW_MS
 
 
 @cache

@@ -18,7 +18,8 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 T = TypeVar("T")
 
 TIME_IS_UP = {"55P03", "57014"}  # of a lock, of a statement
-CONFLICTS = {"40001", "40P01"}  # serialisation failure, deadlock
+# Serialisation failure, deadlock, and a prepared statement that the server was told to forget.
+CONFLICTS = {"40001", "40P01", "26000"}
 # No connection, no resources (disk, memory, slots), stopped by an operator or a time limit, system.
 UNAVAILABLE_CLASSES = {"08", "53", "57", "58"}
 # Lock timeout, read-only, and the ends of a session that was idle or busy for too long.

@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.views import APIView
 
 from intake import refusals, throttling
-from intake.authentication import Credential, authenticate, note_use
+from intake.authentication import Credential, authenticate, note_that_it_holds, note_use
 from intake.bodies import malformed
 from intake.models import START_BYTES
 from intake.problems import Kept, Problem
@@ -35,7 +35,14 @@ MAX_DECLARED_BYTES = 2**31 - 1
 HEADER_MAX_LENGTH = 512
 PATH_MAX_LENGTH = 200
 KEY_HEADER = "Idempotency-Key"  # kept when it is empty too, which is a fault
-KEPT_HEADERS = ("Content-Type", "Content-Length", "User-Agent", "Accept", KEY_HEADER)
+# Which headers are kept, and where WSGI has them.
+KEPT_HEADERS = {
+    "Content-Type": "CONTENT_TYPE",
+    "Content-Length": "CONTENT_LENGTH",
+    "User-Agent": "HTTP_USER_AGENT",
+    "Accept": "HTTP_ACCEPT",
+    KEY_HEADER: "HTTP_IDEMPOTENCY_KEY",
+}
 JSON_TYPE = re.compile(r"(?:application|text)/json|application/[\w.-]+\+json", re.ASCII)
 CREDENTIAL_HEADERS = (
     "HTTP_AUTHORIZATION",
@@ -107,11 +114,11 @@ class Visit:
             address=request.META["REMOTE_ADDR"],
             headers={
                 name: kept_header(name, value)
-                for name in KEPT_HEADERS
-                if (value := request.headers.get(name)) or (value == "" and name == KEY_HEADER)
+                for name, in_meta in KEPT_HEADERS.items()
+                if (value := request.META.get(in_meta)) or (value == "" and name == KEY_HEADER)
             },
             has_credential_blanked=has_stray_credential(request),
-            idempotency_key=request.headers.get("Idempotency-Key"),
+            idempotency_key=request.META.get(KEPT_HEADERS[KEY_HEADER]),
             is_form=request.method == "GET",
             is_structured=is_structured,
         )
@@ -165,7 +172,7 @@ class Visit:
 
     def check_media_type(self) -> None:
         """Note what the body says that it is; raises Problem unless JSON or a form, in UTF-8."""
-        encoding = self.request.headers.get("Content-Encoding", "").strip().lower()
+        encoding = self.request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
         if encoding not in ("", "identity"):
             raise Problem("unsupported-media-type", "Send the body without a content encoding.")
         params = self.request.content_params or {}
@@ -206,7 +213,9 @@ class Visit:
 
         Raises Problem, or Stale when the source or key has changed since it was remembered.
         """
+        looked_at = time.monotonic()
         received, reading = take(credential, self.arrival, self.started_ns)
+        note_that_it_holds(credential, looked_at)
         note_use(credential, self.arrival.received_at)
         lead = received.lead
         findings = [one["code"] for one in lead.findings]

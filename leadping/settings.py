@@ -62,7 +62,10 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
         options |= {
             # Client-side binding would write whole leads into PostgreSQL's log when one fails.
             "server_side_binding": True,
-            "prepare_threshold": 1,
+            # What a post runs is prepared by sources/statements.py. Of what else were prepared,
+            # PostgreSQL would soon keep one plan for all values; a list is asked now for a value
+            # that nearly all rows have, now for one that hardly any has.
+            "prepare_threshold": None,
             "connect_timeout": options.get("connect_timeout", 2),
             "pool": {
                 "min_size": 1,
@@ -121,6 +124,7 @@ MIDDLEWARE = [
     "leadping.console.middleware.ConsolePages",
     "leadping.middleware.UnknownHost",
     "django.middleware.security.SecurityMiddleware",
+    "leadping.middleware.StraightToTheApi",  # what follows is for the console
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -30,21 +30,12 @@ def watch(lifeline: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def warm_up() -> None:
-    """Load what the first post would otherwise wait for."""
-    from leads import normalize
-
-    normalize.can_phone_exist(normalize.phone("+15125550137"))
-    normalize.email("ada@example.com")
-
-
 def main(socket_fd: int, lifeline: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     from leadping.wsgi import application  # isort: skip, it sets Django up
     from leadping.framing import use_problems
 
     use_problems()
-    warm_up()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the starter, which tells us
     threading.Thread(target=watch, args=[lifeline], daemon=True).start()

@@ -7,7 +7,7 @@ transaction: a review by `gather`, intake by a statement of its own into which i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache, partial
@@ -22,9 +22,10 @@ from leads.caps import CapCounter, Period
 from leads.compliance import judge
 from leads.findings import Cap, Edition, Entry, Facts, Known, Reuse, Verdict
 from leads.suppressions import EMAIL_CHANNELS, PHONE_CHANNELS, RegistryList, Suppression
-from sources.locks import caps_of, lock, subjects
+from sources.locks import caps_of, locking, subjects
 from sources.models import Source
-from sources.sql import as_field, as_parameter, name_of, table
+from sources.sql import as_field, name_of, table
+from sources.statements import Result, Statement, Values, round_trip
 
 if TYPE_CHECKING:
     from leads.models import Lead
@@ -64,8 +65,7 @@ def arm(
 ) -> str:
     """Return one SELECT of a UNION ALL: a literal `what`, these columns as SQL, the rest empty.
 
-    `source` is its FROM and all that follows; `is_limited`: an ORDER BY and LIMIT too. All is kept
-    short: psycopg reads a statement of more than 4,096 characters anew each time.
+    `source` is its FROM and all that follows; `is_limited`: an ORDER BY and LIMIT too.
     """
     if is_limited:
         named = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
@@ -185,6 +185,12 @@ def arms(vendor: str, lead_model: type[models.Model]) -> tuple[str, ...]:
     )
 
 
+@cache
+def gathering(vendor: str, lead_model: type[models.Model]) -> Statement:
+    """Return the statement behind `gather`."""
+    return Statement(" UNION ALL ".join(arms(vendor, lead_model)))
+
+
 KEYS = {"phone": "phone", "email": "email_key"}
 POSTED = {"phone": "posted_phone", "email": "posted_email_key"}
 
@@ -192,33 +198,34 @@ POSTED = {"phone": "posted_phone", "email": "posted_email_key"}
 def parameters(lead: Lead, source: Source, periods: Iterable[Period]) -> dict[str, Any]:
     """Return the values for `arms`."""
     names = {"daily": "", "monthly": ""} | {one.word: one.name for one in periods}
-    id_field = lead._meta.pk
-    judged_at = lead.judged_at or NEVER
     return {
-        "business": as_parameter(id_field, source.business_id),
-        "source": as_parameter(id_field, source.id),
-        "lead": as_parameter(id_field, lead.id),
+        "business": source.business_id,
+        "source": source.id,
+        "lead": lead.id,
         "phone": lead.phone,
         "email": lead.email_key,
         "certificate": lead.certificate_id,
-        "judged_at": as_parameter(lead._meta.get_field("judged_at"), judged_at),
+        "judged_at": lead.judged_at or NEVER,
         "is_any_source": source.duplicate_scope == Source.DuplicateScope.BUSINESS,
-        "counters_version": as_parameter(id_field, source.counters_version),
+        "counters_version": source.counters_version,
         "day": names["daily"],
         "month": names["monthly"],
     }
 
 
-def rows_of(cursor: Any, lead_model: type[models.Model]) -> Iterator[Row]:
-    """Yield what a UNION ALL of arms found, its values as Python has them."""
+def rows_of(result: Result, lead_model: type[models.Model]) -> list[Row]:
+    """Return what a UNION ALL of arms found, its values as Python has them."""
+    if connection.vendor == "postgresql":  # whose driver knows the types
+        return [Row(*one) for one in result.rows]
     ids, times = lead_model._meta.pk, lead_model._meta.get_field("received_at")
     convert: tuple[Callable[[Any], Any], ...] = (
         *(str, lambda one: as_field(ids, one), lambda one: as_field(ids, one)),
         *(lambda one: as_field(times, one), lambda one: as_field(times, one)),
         *(str, str, str, int),
     )
-    for found in cursor.fetchall():
-        yield Row(*(one(value) for one, value in zip(convert, found, strict=True)))
+    return [
+        Row(*(one(value) for one, value in zip(convert, row, strict=True))) for row in result.rows
+    ]
 
 
 # --- the facts of a lead ------------------------------------------------------------------------
@@ -246,8 +253,13 @@ def lock_person(lead: Lead) -> None:
 
     And share the one on the caps of its source, whose counters then stay the same.
     """
+    round_trip(locking_person(lead))
+
+
+def locking_person(lead: Lead) -> list[tuple[Statement, Values]]:
+    """Return the statement behind `lock_person`, with its values."""
     wanted = subjects(lead.phone, lead.email_key, lead.certificate_id)
-    lock(wanted, shared=[caps_of(lead.source_id)])
+    return locking(wanted, shared=[caps_of(lead.source_id)])
 
 
 def periods_for(lead: Lead, source: Source, at: datetime) -> tuple[Period, ...]:
@@ -262,12 +274,8 @@ def gather(lead: Lead, source: Source, at: datetime) -> Facts:
     """
     lead_model = type(lead)
     periods = periods_for(lead, source, at)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            " UNION ALL ".join(arms(connection.vendor, lead_model)),
-            parameters(lead, source, periods),
-        )
-        found = list(rows_of(cursor, lead_model))
+    result = gathering(connection.vendor, lead_model).run(parameters(lead, source, periods))
+    found = rows_of(result, lead_model)
     return facts_of(lead, source, at, lookups_of(found), periods)
 
 

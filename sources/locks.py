@@ -11,8 +11,12 @@ from uuid import UUID
 
 from django.db import connection
 
-LOCK = "SELECT pg_advisory_xact_lock(one) FROM unnest(%s::bigint[]) AS one"
-SHARED = "SELECT pg_advisory_xact_lock_shared(one) FROM unnest(%s::bigint[]) AS one UNION ALL "
+from sources.statements import Statement, Values, round_trip
+
+_LOCK = "SELECT pg_advisory_xact_lock(one) FROM unnest(%s::bigint[]) AS one"
+_SHARED = "SELECT pg_advisory_xact_lock_shared(one) FROM unnest(%s::bigint[]) AS one"
+LOCK = Statement(_LOCK)
+SHARED_AND_LOCK = Statement(f"{_SHARED} UNION ALL {_LOCK}")
 
 
 def subjects(phone: str = "", email_key: str = "", certificate_id: str = "") -> list[str]:
@@ -44,15 +48,26 @@ def lock(wanted: Iterable[str], shared: Iterable[str] = ()) -> None:
     In one order, so that two of us never wait for each other. SQLite has but one writer, whose
     IMMEDIATE transaction is the lock.
     """
+    round_trip(locking(wanted, shared))
+
+
+def locking(wanted: Iterable[str], shared: Iterable[str] = ()) -> list[tuple[Statement, Values]]:
+    """Return the statement behind `lock`, with its values, for a round trip with others.
+
+    None on SQLite.
+    """
     assert connection.in_atomic_block
     if connection.vendor != "postgresql":
-        return
+        return []
     numbers, shared_numbers = (sorted({number(one) for one in each}) for each in (wanted, shared))
-    with connection.cursor() as cursor:
-        if shared_numbers:
-            cursor.execute(SHARED + LOCK, [shared_numbers, numbers])
-        elif numbers:
-            cursor.execute(LOCK, [numbers])
+    if shared_numbers:
+        return [(SHARED_AND_LOCK, [as_array(shared_numbers), as_array(numbers)])]
+    return [(LOCK, [as_array(numbers)])] if numbers else []
+
+
+def as_array(numbers: Iterable[int]) -> str:
+    """Return numbers as PostgreSQL writes an array of them."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def number(subject: str) -> int:

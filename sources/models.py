@@ -348,6 +348,11 @@ class Source(models.Model):
         """Return the mode of every rule: the published default unless this source has its own."""
         return DEFAULT_MODES | {Rule(one.rule): Mode(one.mode) for one in self.rule_modes.all()}
 
+    @cached_property
+    def tags_by_default(self) -> list[Tag]:
+        """Return the tags of leads that come without any."""
+        return list(self.default_tags.all())
+
     def approve(self, by: Any, note: str, at: datetime) -> None:
         """Record that the source passed compliance review; `by` is a user, None on the shell."""
         self.compliance_approved_at = at

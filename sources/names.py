@@ -4,6 +4,7 @@
 """
 
 import re
+from functools import lru_cache
 
 FLAT_FIELDS = (
     *("firstName", "lastName", "email", "phone", "phoneType", "dateOfBirth"),
@@ -23,6 +24,7 @@ ALIASES = {
 SKIPPED = re.compile(r"[_-]")
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """Return `name` as names are compared: without regard to case, `_` and `-`."""
     return SKIPPED.sub("", name).lower()

@@ -1,4 +1,4 @@
-"""What goes beyond the ORM: round trips, one view, its names and raw values in our own SQL."""
+"""What goes beyond the ORM: one view of the rows, its names and raw values in our own SQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,19 +6,6 @@ from typing import Any
 
 from django.db import connection, models, transaction
 from django.utils.deconstruct import deconstructible
-
-
-@contextmanager
-def one_round_trip() -> Iterator[None]:
-    """Send the statements inside to PostgreSQL together, up to the first result that is fetched.
-
-    They run one after another, and each sees what was committed before it began.
-    """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
 
 
 @contextmanager

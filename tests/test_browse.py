@@ -662,7 +662,6 @@ def test_of_a_prepared_statement_no_plan_is_kept_in_the_console(many: list[Lead]
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement ~ 'branch'")
             assert cursor.fetchone() == (0,)
-        assert connection.connection.prepare_threshold == 1
 
 
 # --- views that are kept --------------------------------------------------------------------------

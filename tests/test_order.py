@@ -242,7 +242,8 @@ class Broken:
 def test_what_breaks_outside_the_view_is_a_problem_too(
     db: None, settings: Any, log_lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.test_order.Broken"]
+    first, *others = settings.MIDDLEWARE
+    settings.MIDDLEWARE = [first, "tests.test_order.Broken", *others]
     client = Client(raise_request_exception=False)
     response = client.post("/leads/intake", "{}", "application/json")
     assert (response.status_code, response.headers["Leadping-Problem"]) == (500, "internal-error")

@@ -168,14 +168,15 @@ def test_every_look_up_of_a_post_uses_its_index_at_a_million_rows(crowded: Sourc
     key, text = crowded.issue_key()
     periods = periods_of(crowded, timezone.now())
     someone, nobody = one_lead(crowded), Lead(source=crowded, business=crowded.business)
-    state = store.gather(key.id, someone, crowded, periods)
+    with transaction.atomic():
+        state = store.gather(key.id, someone, crowded, periods)
     assert state
     assert state.lead_of_key == state.lead_of_external_id is not None
     assert state.lookups.known
     assert state.lookups.entries
     assert state.lookups.reuses
 
-    sql = store.gather_sql(connection.vendor, True)
+    sql = store.gathering(connection.vendor, True).sql
     for lead in (someone, nobody):
         values = {
             **parameters(lead, crowded, periods),

@@ -451,7 +451,7 @@ def test_an_external_id_that_another_post_just_took_is_looked_up_again(
 def test_an_external_id_that_is_taken_and_never_seen_is_503(
     door: Door, quiet: pytest.MonkeyPatch
 ) -> None:
-    quiet.setattr("intake.store.write", lambda *args: False)
+    quiet.setattr("intake.store.write", lambda *args, **more: False)
     assert_problem(door.send(externalId="x-1"), 503, "unavailable")
 
 

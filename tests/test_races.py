@@ -135,11 +135,11 @@ def test_a_cap_that_is_set_counts_what_is_just_being_stored(
     is_judged, may_write, is_saved = (threading.Event() for _ in range(3))
     real = store.write
 
-    def held_up(*rows: Any) -> bool:
+    def held_up(*rows: Any, **more: Any) -> bool:
         monkeypatch.setattr(store, "write", real)
         is_judged.set()
         assert may_write.wait(30)
-        return real(*rows)
+        return real(*rows, **more)
 
     def capping() -> None:
         assert is_judged.wait(30)
@@ -354,7 +354,8 @@ def test_a_post_that_waits_too_long_for_its_person_is_503_and_leaves_nothing() -
     named = connection.get_connection_params()
     where = {name: named[name] for name in WHERE if name in named}
     with psycopg.connect(**where) as other:
-        other.execute(locks.LOCK.encode(), [[locks.number("phone:+15125550137")]])
+        wanted = locks.as_array([locks.number("phone:+15125550137")])
+        other.execute(locks.LOCK.sql.encode(), [wanted])
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = 100")
         response = door.send()

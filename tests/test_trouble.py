@@ -24,6 +24,7 @@ from psycopg_pool import ConnectionPool
 from intake import authentication, trouble
 from intake.models import Post
 from leads.models import Lead
+from sources.statements import Statement
 from tests.factories import Door, make_source
 
 URL = os.environ["DATABASE_URL"]
@@ -491,7 +492,8 @@ def test_a_database_that_cannot_be_written_to_is_503(transactional_db: None) -> 
 def test_a_statement_that_is_wrong_is_our_own_fault(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intake.store.gather_sql", lambda vendor: "SELECT * FROM no_such_table")
+    wrong = Statement("SELECT * FROM no_such_table WHERE it = %(phone)s")
+    monkeypatch.setattr("intake.store.gathering", lambda *args: wrong)
     response = door.send()
     assert (response.status_code, response.headers["Leadping-Problem"]) == (500, "internal-error")
 

@@ -1,11 +1,9 @@
 """What every page of the console carries: a strict policy, no caching, the staff's zone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -30,26 +28,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
-def planned_for_its_values(
-    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
-) -> Any:
-    """Run a statement without preparing it, as psycopg else does.
-
-    Of a prepared one PostgreSQL soon keeps one plan for all values. For a post that is right; a
-    list is asked now for a value that nearly all rows have, now for one that hardly any has.
-    """
-    if context["connection"].vendor != "postgresql":
-        return execute(sql, params, many, context)
-    context["connection"].ensure_connection()
-    raw = context["connection"].connection
-    threshold = raw.prepare_threshold
-    raw.prepare_threshold = None
-    try:
-        return execute(sql, params, many, context)
-    finally:
-        raw.prepare_threshold = threshold
-
-
 class ConsolePages:
     """Answer under `/admin/` in the zone `CONSOLE_TIME_ZONE`, under the policy, never cached."""
 
@@ -65,10 +43,7 @@ class ConsolePages:
             # PostgreSQL takes it for no text, in whichever filter it comes.
             response: HttpResponseBase = HttpResponseBadRequest("This address holds a NUL.")
         else:
-            with (
-                timezone.override(settings.CONSOLE_TIME_ZONE),
-                connection.execute_wrapper(planned_for_its_values),
-            ):
+            with timezone.override(settings.CONSOLE_TIME_ZONE):
                 response = self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response.headers["Cache-Control"] = "no-store"
