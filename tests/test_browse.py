@@ -651,10 +651,7 @@ def test_a_list_that_takes_too_long_says_what_helps(many: list[Lead]) -> None:
     assert len(page.context["rows"]) == PAGE_ROWS
 
 
-def test_of_a_prepared_statement_no_plan_is_kept_in_the_console(many: list[Lead]) -> None:
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE ALL")
+def test_no_plan_is_kept_for_all_values_in_the_console(many: list[Lead]) -> None:
     client = client_of("Analyst")
     for _ in range(8):
         assert client.get(f"{LIST}?state=TX").status_code == 200
