@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch, resolve
 from django.views import defaults
 
@@ -49,41 +50,31 @@ class RequestContext:
         return response
 
 
-class UnknownHost:
-    """Answer a `Host` under `/leads` that is not ours with a problem, not with a page.
-
-    Source: contract §9.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if is_under_leads(request):
-            try:
-                request.get_host()
-            except DisallowedHost:
-                problem = Problem("not-found", "No endpoint answers under this name of a host.")
-                return refusal_of(request, problem)
-        return self.get_response(request)
-
-
 class StraightToTheApi:
     """Take a request under `/leads` to its view, past all that follows: that is for the console.
 
-    Sessions, forms, messages and files cost a post more than reading it does.
+    Sessions, forms, messages and files would cost a post more than reading it does. A `Host` that
+    is not ours is answered with a problem, not with a page. Source: contract §9.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self.security = SecurityMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_under_leads(request):
             return self.get_response(request)
-        view, args, kwargs = place_of(request.path_info)
-        response: HttpResponse = view(request, *args, **kwargs)
+        try:
+            request.get_host()
+        except DisallowedHost:
+            problem = Problem("not-found", "No endpoint answers under this name of a host.")
+            response = refusal_of(request, problem)
+        else:
+            view, args, kwargs = place_of(request.path_info)
+            response = view(request, *args, **kwargs)
         response.headers["Content-Length"] = str(len(response.content))
         response.headers["X-Frame-Options"] = "DENY"
+        self.security.process_response(request, response)
         return response
 
 

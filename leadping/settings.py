@@ -120,11 +120,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "leadping.middleware.RequestContext",
+    "leadping.middleware.StraightToTheApi",  # what follows is for the console
     "leadping.health.HealthMiddleware",  # before any check of the host: probes come by address
     "leadping.console.middleware.ConsolePages",
-    "leadping.middleware.UnknownHost",
     "django.middleware.security.SecurityMiddleware",
-    "leadping.middleware.StraightToTheApi",  # what follows is for the console
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -158,8 +157,6 @@ TEMPLATES = [
 
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
-# A redirect loses the body of a post, and probes speak plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^leads(/|$)"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import select
+from binascii import hexlify
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,7 +30,7 @@ from psycopg.errors import error_from_result
 MARK = re.compile(r"%(?:\((\w+)\))?s")
 
 # How a value is written for PostgreSQL, by its type; the statement says what each is to be. Always
-# as text, so that one prepared statement serves whatever a post says. Bytes go as they are.
+# as text, so that one prepared statement serves whatever a post says.
 TEXTS: dict[type, Callable[[Any], bytes | None]] = {
     str: str.encode,
     bool: lambda value: b"t" if value else b"f",
@@ -40,10 +41,12 @@ TEXTS: dict[type, Callable[[Any], bytes | None]] = {
     Decimal: lambda value: str(value).encode(),
     dict: orjson.dumps,
     list: orjson.dumps,
-    bytes: bytes,
+    bytes: lambda value: b"\\x" + hexlify(value),
     type(None): lambda _: None,
 }
-TEXT, BINARY = pq.Format.TEXT, pq.Format.BINARY
+# As plain numbers, which are compared faster than members of an enumeration.
+OK, IDLE = int(pq.ConnStatus.OK), int(pq.TransactionStatus.IDLE)
+SYNC, FAILED = int(pq.ExecStatus.PIPELINE_SYNC), int(pq.ExecStatus.FATAL_ERROR)
 
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -94,9 +97,10 @@ def round_trip(calls: Sequence[tuple[Statement, Values]], *, is_last: bool = Fal
     if not calls:
         return []
     database: Any = connections[DEFAULT_DB_ALIAS]
-    if not is_sent_past_django():
+    if database.vendor != "postgresql" or database.queries_logged or database.execute_wrappers:
         return [_run_by_django(database, one, values) for one, values in calls]
-    database.ensure_connection()
+    if database.connection is None:
+        database.ensure_connection()
     is_end = is_last and database.in_atomic_block and not database.savepoint_ids
     with database.wrap_database_errors:
         return _send(database.connection, calls, is_end=is_end)
@@ -123,82 +127,93 @@ def _for_sqlite(database: Any, value: Any) -> Any:
 
 # --- straight to PostgreSQL ---------------------------------------------------------------------
 
-_prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
+
+class _Link:
+    """What is kept of one connection: what is prepared on it, and what reads from it."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.prepared: set[bytes] = set()
+        self.reader: Any = Transformer(raw.adapters)
+        self.readable, self.writable = select.poll(), select.poll()
+        self.readable.register(raw.pgconn.socket, select.POLLIN)
+        self.writable.register(raw.pgconn.socket, select.POLLIN | select.POLLOUT)
+
+
+_links: WeakKeyDictionary[psycopg.Connection[Any], _Link] = WeakKeyDictionary()
 
 
 def _send(
     raw: psycopg.Connection[Any], calls: Sequence[tuple[Statement, Values]], *, is_end: bool
 ) -> list[Result]:
     """Send statements in a pipeline of libpq, with the beginning and end of a transaction."""
+    link = _links.get(raw)
+    if link is None:
+        link = _links[raw] = _Link(raw)
     libpq = raw.pgconn
     written = [(one, as_texts(one.in_order(values))) for one, values in calls]
-    known = _prepared.setdefault(raw, set())
-    new = {one.name: one for one, _ in written if one.name not in known}
-    is_begin = not raw.autocommit and libpq.transaction_status == pq.TransactionStatus.IDLE
+    new = {one.name: one for one, _ in written if one.name not in link.prepared}
+    is_begin = not raw.autocommit and libpq.transaction_status == IDLE
     libpq.enter_pipeline_mode()
     try:
         for name, one in new.items():
             libpq.send_prepare(name, one.numbered)
         if is_begin:
             libpq.send_query_params(b"BEGIN", None)
-        for one, (texts, formats) in written:
-            libpq.send_query_prepared(one.name, texts, formats)
+        for one, texts in written:
+            libpq.send_query_prepared(one.name, texts)
         if is_end:
             libpq.send_query_params(b"COMMIT", None)
         libpq.pipeline_sync()
-        results = _results(libpq, raw.info.encoding)
+        results = _results(libpq, link)
     except psycopg.errors.InvalidSqlStatementName:
-        known.clear()  # somebody said DISCARD ALL; a transaction is tried again by its owner
+        link.prepared.clear()  # somebody said DISCARD ALL
         if not raw.autocommit:
-            raise
+            raise  # the transaction is tried again by its owner
         results = []
     finally:
-        if libpq.status == pq.ConnStatus.OK:
+        if libpq.status == OK:
             libpq.exit_pipeline_mode()
     if not results:
         return _send(raw, calls, is_end=is_end)
-    known.update(new)
-    reader = Transformer(raw)
-    own = results[len(new) + is_begin :][: len(written)]
-    return [_as_result(reader, one) for one in own]
+    link.prepared.update(new)
+    first = len(new) + is_begin
+    return [_as_result(link.reader, one) for one in results[first : first + len(written)]]
 
 
-def as_texts(values: Iterable[Any]) -> tuple[list[bytes | None], list[pq.Format] | None]:
-    """Return values as PostgreSQL reads them, and the format of each, None if all are texts."""
-    texts, is_binary = [], False
-    for value in values:
-        kind = type(value)
-        texts.append(TEXTS[kind](value) if kind in TEXTS else str(value).encode())
-        is_binary = is_binary or kind is bytes
-    if not is_binary:
-        return texts, None
-    return texts, [BINARY if type(value) is bytes else TEXT for value in values]
+def as_texts(values: Iterable[Any]) -> list[bytes | None]:
+    """Return values as PostgreSQL reads them."""
+    try:
+        return [TEXTS[type(value)](value) for value in values]
+    except KeyError:  # kinds of str, such as the members of an enumeration
+        return [TEXTS.get(type(value), _str_as_text)(value) for value in values]
 
 
-def _results(libpq: pq.abc.PGconn, encoding: str) -> list[pq.abc.PGresult]:
+def _str_as_text(value: Any) -> bytes:
+    return str(value).encode()
+
+
+def _results(libpq: pq.abc.PGconn, link: _Link) -> list[pq.abc.PGresult]:
     """Return the results up to the end of the pipeline; raises the first error among them."""
-    readable, writable = select.poll(), select.poll()
-    readable.register(libpq.socket, select.POLLIN)
-    writable.register(libpq.socket, select.POLLIN | select.POLLOUT)
     results: list[pq.abc.PGresult] = []
-    failed = None
+    failed: psycopg.Error | None = None
     try:
         while libpq.flush():
-            writable.poll()
+            link.writable.poll()
             libpq.consume_input()
         while True:
             while libpq.is_busy():
-                readable.poll()
+                link.readable.poll()
                 libpq.consume_input()
             result = libpq.get_result()
             if result is None:  # between the results of two statements
-                if libpq.status == pq.ConnStatus.BAD:
+                if libpq.status != OK:
                     raise psycopg.OperationalError("the connection is lost")
                 continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+            status = result.status
+            if status == SYNC:
                 break
-            if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
-                failed = error_from_result(result, encoding)
+            if status == FAILED and failed is None:
+                failed = error_from_result(result)
             results.append(result)
     except psycopg.OperationalError:
         if failed is None:
@@ -213,4 +228,5 @@ def _as_result(reader: Any, result: pq.abc.PGresult) -> Result:
     if not result.nfields:
         return Result([], result.command_tuples or 0)
     reader.set_pgresult(result)
-    return Result(reader.load_rows(0, result.ntuples, tuple), result.ntuples)
+    rows = result.ntuples
+    return Result(reader.load_rows(0, rows, tuple) if rows else [], rows)
