@@ -13,7 +13,6 @@ from typing import TypeVar
 import psycopg
 from django.db import Error as DatabaseProblem
 from django.db import InterfaceError, OperationalError, connection
-from psycopg_pool import PoolTimeout, TooManyRequests
 
 T = TypeVar("T")
 
@@ -90,8 +89,7 @@ def is_connection_lost(error: BaseException) -> bool:
         return sqlite_code(cause) in SQLITE_REOPEN_CODES
     state = sqlstate(cause)
     if not state:
-        is_none_to_be_had = isinstance(cause, PoolTimeout | TooManyRequests | Away)
-        return is_of_connection(cause) and not is_none_to_be_had
+        return is_of_connection(cause) and not isinstance(cause, Away)
     return state.startswith(LOST_STATES)
 
 
@@ -117,20 +115,15 @@ def is_of_connection(cause: BaseException) -> bool:
     return isinstance(cause, kinds) or type(cause) is psycopg.DatabaseError
 
 
-def renew_connections() -> None:
-    """Give up this thread's connection, and have the pool replace its idle ones that are dead.
+def give_up_connection() -> None:
+    """Close this thread's connection, so that the next statement makes a new one; does not raise.
 
-    So that one failed statement after a restart of PostgreSQL is enough for all of them. Does not
-    raise; of SQLite only this thread's connection is closed. Does nothing inside a transaction,
-    whose end closes the connection.
+    Does nothing inside a transaction, whose end closes the connection.
     """
     if connection.in_atomic_block:
         return
     with suppress(DatabaseProblem, psycopg.Error):
         connection.close()
-    pool = getattr(connection, "pool", None)
-    if pool is not None and not pool.closed:
-        pool.check()
 
 
 def connect() -> None:
@@ -160,13 +153,13 @@ def on_a_live_connection(work: Callable[[], T]) -> T:
     Only for the first statements of a request, and where doing it twice is harmless. Not repeated
     in a transaction: what came before is lost with the connection.
     """
+    connect()
     try:
-        connect()
         return work()
     except DatabaseProblem as error:
         if connection.in_atomic_block or not is_connection_lost(error):
             raise
-    renew_connections()
+    give_up_connection()
     connect()
     return work()
 

@@ -23,7 +23,7 @@ from intake.bodies import malformed
 from intake.models import START_BYTES
 from intake.problems import Kept, Problem
 from intake.receive import Arrival, Stale, keep_refused, take, us_since
-from intake.trouble import Away, is_connection_lost, is_unavailable, renew_connections
+from intake.trouble import Away, give_up_connection, is_connection_lost, is_unavailable
 from leads.models import now
 from leads.normalize import CONTROL
 from leads.serializers import intake_answer
@@ -270,7 +270,7 @@ class Visit:
             exc_info=not isinstance(error, Away),  # of which the first one's place says all
         )
         if is_connection_lost(error):
-            renew_connections()
+            give_up_connection()
         return self.refuse(Problem("unavailable" if is_away else "internal-error"))
 
     def keep(self, problem: Problem) -> None:

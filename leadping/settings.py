@@ -67,15 +67,10 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
             # that nearly all rows have, now for one that hardly any has.
             "prepare_threshold": None,
             "connect_timeout": options.get("connect_timeout", 2),
-            "pool": {
-                "min_size": 1,
-                "max_size": env.int("DB_POOL_SIZE", default=16),
-                "timeout": 1.5,  # longer than its pause between two attempts, about a second
-                # Its attempts get rarer until it gives up; after that, each request makes a new
-                # one. With the default of five minutes, nobody would try for minutes.
-                "reconnect_timeout": 2,
-            },
         }
+        # Each thread keeps its connection: to take one from a pool for each post and give it back
+        # costs as much as looking its person up.
+        url["CONN_MAX_AGE"] = None
         # PostgreSQL would compile, for longer than it runs, what it thinks to be costly. What the
         # URL says comes after, and wins.
         given = ["-c jit=off", time_limits() if IS_WEB else "", options.get("options", "")]

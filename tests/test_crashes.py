@@ -70,7 +70,6 @@ def test_no_acknowledged_lead_is_lost_when_postgresql_is_killed(
     postgres: OwnPostgres, service: Service
 ) -> None:
     web_processes = service.web_processes()
-    # The last is away for longer than the pool goes on trying by itself.
     outages = (0.2, 1.0, 1.0, 4.0)
     with Vendors(service, source(service, "killed")) as vendors:
         recovered = [crash(postgres, vendors, seconds) for seconds in outages]
@@ -186,7 +185,7 @@ def test_while_the_database_is_known_to_be_away_most_are_told_at_once(
         told = vendors.since(known_at)
         took = sorted(one.seconds for _, one in told)
         print(f"known to be away: {len(told)} times 503, median {took[len(took) // 2]:.4f} s")
-        # Far more than if each of the 8 had waited for the pool in vain, 1.5 s at a time.
+        # Far more than if each of the 8 had waited for a connection in vain.
         assert len(told) > 50
 
 

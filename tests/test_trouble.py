@@ -19,7 +19,6 @@ import pytest
 from django.db import Error as DatabaseProblem
 from django.db import InterfaceError, OperationalError, connection
 from django.db.utils import ProgrammingError
-from psycopg_pool import ConnectionPool
 
 from intake import authentication, trouble
 from intake.models import Post
@@ -104,12 +103,6 @@ def connect_to_nobody(folder: Path) -> None:
     psycopg.connect(NOBODY_LISTENS)
 
 
-def wait_for_a_pool(folder: Path) -> None:
-    with ConnectionPool(NOBODY_LISTENS, min_size=1, open=False) as pool:
-        pool.open()
-        pool.getconn(timeout=0.1)
-
-
 def connect_where_all_slots_are_taken(folder: Path) -> None:
     role = f"crowded_{uuid4().hex}"
     with sessions() as (session,):
@@ -173,7 +166,6 @@ POSTGRESQL: list[tuple[Any, tuple[bool, bool, bool]]] = [
     (run("SET default_transaction_read_only = on", "CREATE TABLE x ()"), UNAVAILABLE),
     (wait_for_a_lock, UNAVAILABLE),
     (connect_where_all_slots_are_taken, LOST),  # the server says so without a SQLSTATE
-    (wait_for_a_pool, UNAVAILABLE),
     (connect_to_nobody, LOST),
     (terminate, LOST),
     (use_what_was_terminated, LOST),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -43,6 +44,9 @@ class ConsolePages:
             # PostgreSQL takes it for no text, in whichever filter it comes.
             response: HttpResponseBase = HttpResponseBadRequest("This address holds a NUL.")
         else:
+            is_kept = connection.connection is not None and not connection.in_atomic_block
+            if is_kept and not connection.is_usable():
+                connection.close()  # kept from before PostgreSQL was started again
             with timezone.override(settings.CONSOLE_TIME_ZONE):
                 response = self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
