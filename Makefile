@@ -2,7 +2,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: help run test lint format lock docs clean
+.PHONY: help run test bench lint format lock docs clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -12,6 +12,9 @@ run: .venv/runtime .env  ## Serve intake and console; honours PORT and DATABASE_
 
 test: .venv/development  ## Run the whole suite on SQLite and on PostgreSQL
 	@exec $(PYTHON) -m tests.run
+
+bench: .venv/bench  ## Measure what a post costs (needs nginx; about 12 minutes)
+	@exec $(PYTHON) -m bench.run
 
 lint: .venv/development  ## Check style, types, migrations and production settings
 	$(PYTHON) -m ruff format --check .
@@ -45,6 +48,10 @@ clean:  ## Remove what can be made again (not the database, not .env)
 .venv/development: requirements-dev.txt requirements.txt | .venv/bin/python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/runtime
+
+.venv/bench: requirements-bench.txt requirements-dev.txt requirements.txt | .venv/bin/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@ .venv/development .venv/runtime
 
 # Secrets of this checkout, made once; production sets its own environment (.env.example).
 .env: | .venv/bin/python

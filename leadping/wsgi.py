@@ -31,9 +31,32 @@ class Request(WSGIRequest):
 
 
 class Handler(WSGIHandler):
-    """Django's handler, with requests of the above kind."""
+    """Django's handler, with requests of the above kind; those to the API go straight there.
+
+    Without the signals at the beginning and end of a request, by which Django looks after
+    connections: those to the API look after theirs themselves.
+    """
 
     request_class = Request
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, *_ = settings.MIDDLEWARE
+        assert second == "leadping.middleware.StraightToTheApi"
+        straight = convert_exception_to_response(import_string(second)(self.get_response))
+        self.api = convert_exception_to_response(import_string(first)(straight))
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith("/leads") or environ.get("SCRIPT_NAME"):
+            return super().__call__(environ, start_response)
+        request = Request(environ)
+        if not is_under_leads(request):
+            return super().__call__(environ, start_response)
+        response: Any = self.api(request)
+        status = f"{response.status_code} {response.reason_phrase}"
+        start_response(status, list(response.items()))
+        return [response.content]
 
 
 def warm_up() -> None:
@@ -48,8 +71,12 @@ def warm_up() -> None:
 
 django.setup(set_prefix=False)
 
+from django.conf import settings  # noqa: E402
+from django.core.handlers.exception import convert_exception_to_response  # noqa: E402
 from django.urls import resolve  # noqa: E402
+from django.utils.module_loading import import_string  # noqa: E402
 
+from leadping.middleware import is_under_leads  # noqa: E402
 from leads import normalize  # noqa: E402
 
 application = Handler()

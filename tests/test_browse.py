@@ -593,7 +593,10 @@ def test_each_filter_is_served_in_order_by_its_index(many: list[Lead], name: str
     plan = plan_of(sql, values)
     # which on SQLite is read whole for tests, but nothing besides it
     is_of_time = connection.vendor == "sqlite" and name == "tests"
-    assert ("COVERING INDEX lead_in_time" if is_of_time else INDEXES[name]) in plan, plan
+    served = ["COVERING INDEX lead_in_time" if is_of_time else INDEXES[name]]
+    if connection.vendor == "postgresql" and name in ("source", "status"):
+        served.append("lead_in_time")  # which holds them too, and in a small table may be cheaper
+    assert any(one in plan for one in served), plan
     assert "Seq Scan" not in plan, plan
     assert not re.search(r"SCAN leads_lead(?! USING)", plan), plan
 

@@ -326,7 +326,7 @@ def test_ids_are_found_by_their_indexes(door: Door) -> None:
     Lead.objects.bulk_create(many, batch_size=500)
     with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
         store.gather(key.id, lead, door.source, ())
-        gather = queries.captured_queries[0]["sql"]
+        gather = queries.captured_queries[-1]["sql"]
         cursor.execute(f"ANALYZE {Lead._meta.db_table}")
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{gather}")
         plan = str(cursor.fetchall())
