@@ -47,6 +47,7 @@ TEXTS: dict[type, Callable[[Any], bytes | None]] = {
 # As plain numbers, which are compared faster than members of an enumeration.
 OK, IDLE = int(pq.ConnStatus.OK), int(pq.TransactionStatus.IDLE)
 SYNC, FAILED = int(pq.ExecStatus.PIPELINE_SYNC), int(pq.ExecStatus.FATAL_ERROR)
+DONE = int(pq.ExecStatus.COMMAND_OK)
 
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -153,6 +154,8 @@ def _send(
     written = [(one, as_texts(one.in_order(values))) for one, values in calls]
     new = {one.name: one for one, _ in written if one.name not in link.prepared}
     is_begin = not raw.autocommit and libpq.transaction_status == IDLE
+    results: list[pq.abc.PGresult] = []
+    is_forgotten = False
     libpq.enter_pipeline_mode()
     try:
         for name, one in new.items():
@@ -164,18 +167,20 @@ def _send(
         if is_end:
             libpq.send_query_params(b"COMMIT", None)
         libpq.pipeline_sync()
-        results = _results(libpq, link)
+        _read(libpq, link, results)
     except psycopg.errors.InvalidSqlStatementName:
         link.prepared.clear()  # somebody said DISCARD ALL
+        is_forgotten = True
         if not raw.autocommit:
             raise  # the transaction is tried again by its owner
-        results = []
     finally:
+        if new:  # what is prepared stays so, whatever became of the rest
+            did = zip(new, results, strict=False)
+            link.prepared.update(name for name, result in did if result.status == DONE)
         if libpq.status == OK:
             libpq.exit_pipeline_mode()
-    if not results:
+    if is_forgotten:
         return _send(raw, calls, is_end=is_end)
-    link.prepared.update(new)
     first = len(new) + is_begin
     return [_as_result(link.reader, one) for one in results[first : first + len(written)]]
 
@@ -192,9 +197,8 @@ def _str_as_text(value: Any) -> bytes:
     return str(value).encode()
 
 
-def _results(libpq: pq.abc.PGconn, link: _Link) -> list[pq.abc.PGresult]:
-    """Return the results up to the end of the pipeline; raises the first error among them."""
-    results: list[pq.abc.PGresult] = []
+def _read(libpq: pq.abc.PGconn, link: _Link, results: list[pq.abc.PGresult]) -> None:
+    """Add the results up to the end of the pipeline; raises the first error among them."""
     failed: psycopg.Error | None = None
     try:
         while libpq.flush():
@@ -220,7 +224,6 @@ def _results(libpq: pq.abc.PGconn, link: _Link) -> list[pq.abc.PGresult]:
             raise
     if failed is not None:  # it says more than that the connection broke after it
         raise failed
-    return results
 
 
 def _as_result(reader: Any, result: pq.abc.PGresult) -> Result:
