@@ -34,7 +34,10 @@ def main() -> int:
             subprocess.run(
                 [sys.executable, *words], env=environment, check=True, stdout=subprocess.DEVNULL
             )
-        command = [sys.executable, "-m", "bench.intake", *sys.argv[1:]]
+        module, words = "bench.intake", sys.argv[1:]
+        if words[:1] == ["--module"]:
+            module, words = f"bench.{words[1]}", words[2:]
+        command = [sys.executable, "-m", module, *words]
         return subprocess.run(command, env=environment).returncode
 
 
