@@ -35,7 +35,8 @@ def granian(port: int, application: str = APPLICATION, *more: str) -> list[str]:
     """Return the command line of granian, as docs/operators.md has it."""
     words = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
     words += ["--port", str(port), "--workers", str(PROCESSES)]
-    words += ["--blocking-threads", str(THREADS), "--no-ws", "--log-level", "error", *more]
+    words += ["--blocking-threads", str(THREADS), "--no-ws", "--respawn-failed-workers"]
+    words += ["--log-level", "error", *more]
     return [*words, application]
 
 

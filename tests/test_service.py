@@ -436,7 +436,6 @@ def call(content_type: str, query: str = "") -> tuple[str, dict[str, str], bytes
     }
     response = application(environ, start)
     body = b"".join(response)
-    response.close()
     return told[0], dict(told[1]), body
 
 
