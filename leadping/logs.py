@@ -5,10 +5,11 @@ what went wrong as the kind of error and where, without its message: both may qu
 sent. (Contract: no key and no personal data in a log.)
 """
 
+import json
 import logging
 import sys
 import traceback
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import orjson
@@ -69,8 +70,8 @@ class Lines:
         self.handler = handler
 
     def write(self, line: str) -> None:
-        """Write one line, whole."""
-        with self.handler.lock or nullcontext():
+        """Write one line, whole; where nothing can be written, the post goes on without it."""
+        with self.handler.lock or nullcontext(), suppress(OSError, ValueError):
             self.handler.stream.write(line + self.handler.terminator)
             self.handler.flush()
 
@@ -79,7 +80,10 @@ class Lines:
 
 def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     """Return the event as a line of JSON."""
-    return orjson.dumps(event, default=repr).decode()
+    try:
+        return orjson.dumps(event, default=repr).decode()
+    except orjson.JSONEncodeError:  # half of a surrogate pair, say
+        return json.dumps(event, default=repr)
 
 
 def template_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -280,6 +280,30 @@ def test_lines_of_other_libraries_are_templates_without_their_texts(
     assert [one["kind"] for one in chained["error"]] == ["KeyError", "ValueError"]
 
 
+@pytest.mark.parametrize("error", [OSError("no space left"), ValueError("closed file")])
+def test_a_post_is_answered_though_its_line_cannot_be_written(
+    door: Door, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    (handler,) = [
+        one
+        for one in logging.getLogger().handlers
+        if isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)
+    ]
+    monkeypatch.setattr(handler, "stream", Broken())
+    assert door.send().status_code == 201
+    assert Lead.objects.count() == 1
+
+
+def test_a_text_that_is_no_unicode_is_logged_too(log_lines: Lines) -> None:
+    structlog.get_logger().warning("odd", value="\ud800")
+    (line,) = log_lines()
+    assert line["value"] == "\ud800"
+
+
 # --- migrations, constraints, columns -----------------------------------------------------------
 
 
