@@ -1,6 +1,6 @@
 """Measure what a post costs beside what PostgreSQL alone can do: `make bench`.
 
-`python -m bench.intake [ratios] [servers] [latency] [sqlite] [soak] [growth]` on the PostgreSQL of
+`python -m bench.intake [ratios] [servers] [latency] [sqlite] [soak]` on the PostgreSQL of
 `DATABASE_URL`; without words, the first four. Each contender posts in short windows, one after the
 other in changing order, between windows of pgbench. A window counts only if every answer was 201,
 the rows are as many as the answers, and the server flushed its commits.
@@ -399,10 +399,9 @@ def soak(bench: Bench, capacity: float, minutes: float) -> list[str]:
             bench.number += answers.statuses.total() + 100
             family = psutil.Process(service.process.pid).children(recursive=True)
             memory = sum(one.memory_info().rss for one in family) / 2**20
-            connections = self_less(
-                bench.value(
-                    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                )
+            connections = bench.value(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
             samples.append((memory, connections))
             print(f"{memory:.1f} MiB, {connections} connections", file=sys.stderr, flush=True)
@@ -422,11 +421,6 @@ def soak(bench: Bench, capacity: float, minutes: float) -> list[str]:
     ]
 
 
-def self_less(connections: int) -> int:
-    """Return how many connections there are without the one that asks."""
-    return connections - 1
-
-
 def main() -> None:
     """Measure what was asked for, print it, and write it with --write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
@@ -436,6 +430,11 @@ def main() -> None:
     parser.add_argument("--capacity", type=float, default=0, help="posts a second, if it is known")
     parser.add_argument("--write", metavar="NAME", help="write bench/results/NAME.md")
     options = parser.parse_args()
+    if "servers" in options.what:
+        try:
+            services.nginx()
+        except services.NotThere as error:
+            parser.error(str(error))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
         lines = [f"# What a post costs, {timezone.now():%Y-%m-%d %H:%M} UTC", ""]

@@ -98,11 +98,16 @@ class Service:
                 return
 
 
-def behind_nginx(service: Service, folder: Path) -> Service:
-    """Return nginx before a service, set up by deploy/nginx.conf."""
+def nginx() -> str:
+    """Return the path of nginx; raises NotThere."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
     if program is None:
-        raise NotThere("nginx is not installed")
+        raise NotThere("nginx is not installed; Debian has it as nginx-light")
+    return program
+
+
+def behind_nginx(service: Service, folder: Path) -> Service:
+    """Return nginx before a service, set up by deploy/nginx.conf."""
     port = free_port()
     own = folder / f"nginx-{port}"
     own.mkdir()
@@ -118,7 +123,7 @@ def behind_nginx(service: Service, folder: Path) -> Service:
         f"{'user root;' if os.geteuid() == 0 else ''}\n"
         f"events {{ worker_connections 2048; }}\nhttp {{\n{temporary}{server}}}\n"
     )
-    command = [program, "-c", str(own / "nginx.conf"), "-p", str(own)]
+    command = [nginx(), "-c", str(own / "nginx.conf"), "-p", str(own)]
     proxy = Service(f"nginx before {service.name}", command, port, {}, folder)
     proxy.upstream = service
     return proxy

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import select
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -185,12 +185,15 @@ def _send(
     return [_as_result(link.reader, one) for one in results[first : first + len(written)]]
 
 
-def as_texts(values: Iterable[Any]) -> list[bytes | None]:
-    """Return values as PostgreSQL reads them."""
+def as_texts(values: Sequence[Any]) -> list[bytes | None]:
+    """Return values as PostgreSQL reads them; raises DataError for NUL, where libpq would cut."""
     try:
-        return [TEXTS[type(value)](value) for value in values]
+        texts = [TEXTS[type(value)](value) for value in values]
     except KeyError:  # kinds of str, such as the members of an enumeration
-        return [TEXTS.get(type(value), _str_as_text)(value) for value in values]
+        texts = [TEXTS.get(type(value), _str_as_text)(value) for value in values]
+    if b"\0" in b"".join(filter(None, texts)):
+        raise psycopg.DataError("a text holds NUL, which PostgreSQL cannot keep")
+    return texts
 
 
 def _str_as_text(value: Any) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.client import post_for, requests
 from tests.service import ROOT, SERVE, Service, own_database
 from tests.test_answer import FULL_POST
 from tests.vendors import Vendors
@@ -359,3 +360,18 @@ def test_a_chunked_body_is_read_whole(service: Service) -> None:
     )
     assert connection.getresponse().status == 201
     connection.close()
+
+
+def test_the_client_of_the_bench_gets_an_answer_for_each_row(service: Service) -> None:
+    """Its figures count only if the rows are as many as the answers, in both its ways."""
+    made = service.make_source("--rate", "1000000")
+    credentials = [(made["X-Leadping-Source-Id"], made["X-Leadping-Source-Key"])]
+    posts = requests(service.port, credentials, 1)
+    fast = post_for(1.0, service.port, posts, 16)
+    steady = post_for(1.0, service.port, posts, 16, a_second=50)
+    assert set(fast.statuses) == set(steady.statuses) == {201}
+    assert steady.statuses.total() == 50
+    balance = service.manage("reconcile", credentials[0][0])
+    assert f"\n{fast.statuses.total() + 50} posts of 1 sources" in balance, balance
+    refused = requests(service.port, [(credentials[0][0], "lp_src_nonsense")], 1)
+    assert set(post_for(0.2, service.port, refused, 2).statuses) <= {401, 429}

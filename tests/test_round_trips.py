@@ -3,16 +3,19 @@
 One more query, and one of these is red. Told by PostgreSQL's own protocol and counters.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from django.db.backends.signals import connection_created
+from django.utils import timezone
 from psycopg import pq
 
 from bench.client import lead_body
@@ -158,3 +161,21 @@ def test_of_statements_in_one_trip_those_after_a_failed_one_do_not_run() -> None
     assert isinstance(raised.value.__cause__, psycopg.errors.CheckViolation)
     assert Statement("SELECT count(*) FROM trip").run([]).rows == [(0,)]
     assert insert.run([2]).count == 1  # the connection is as good as before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_text_with_nul_is_refused_and_not_cut() -> None:
+    with pytest.raises(DataError, match="NUL"):
+        Statement("SELECT %s::text").run(["a\0b"])
+    assert Statement("SELECT %s::text").run(["a b"]).rows == [("a b",)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_values_come_back_as_they_were() -> None:
+    at, body = timezone.now(), bytes(range(256))
+    values = [Lead.Status.BLOCKED, True, None, at, body, {"a": ["\u00e9", None]}, Decimal("1.50")]
+    kinds = ("text", "boolean", "text", "timestamptz", "bytea", "jsonb::text", "numeric")
+    sql = ", ".join(f"%s::{kind}" for kind in kinds)
+    (row,) = Statement(f"SELECT {sql}").run(values).rows
+    assert row[:4] == ("Blocked", True, None, at)
+    assert (bytes(row[4]), json.loads(row[5]), row[6]) == (body, values[5], Decimal("1.50"))
