@@ -364,7 +364,7 @@ def test_a_chunked_body_is_read_whole(service: Service) -> None:
 
 def test_the_client_of_the_bench_gets_an_answer_for_each_row(service: Service) -> None:
     """Its figures count only if the rows are as many as the answers, in both its ways."""
-    made = service.make_source("--rate", "1000000")
+    made = service.make_source("--name", "Bench", "--rate", "1000000")
     credentials = [(made["X-Leadping-Source-Id"], made["X-Leadping-Source-Key"])]
     posts = requests(service.port, credentials, 1)
     fast = post_for(1.0, service.port, posts, 16)
