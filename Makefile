@@ -13,7 +13,7 @@ run: .venv/runtime .env  ## Serve intake and console; honours PORT and DATABASE_
 test: .venv/development  ## Run the whole suite on SQLite and on PostgreSQL
 	@exec $(PYTHON) -m tests.run
 
-bench: .venv/bench  ## Measure what a post costs (needs nginx; about 12 minutes)
+bench: .venv/bench  ## Measure what a post costs (needs nginx; about 8 minutes)
 	@exec $(PYTHON) -m bench.run
 
 lint: .venv/development  ## Check style, types, migrations and production settings

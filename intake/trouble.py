@@ -8,17 +8,17 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import Error as DatabaseProblem
 from django.db import InterfaceError, OperationalError, connection
+from django.db.backends.signals import connection_created
 
 T = TypeVar("T")
 
 TIME_IS_UP = {"55P03", "57014"}  # of a lock, of a statement
-# Serialisation failure, deadlock, and a prepared statement that the server was told to forget.
-CONFLICTS = {"40001", "40P01", "26000"}
+CONFLICTS = {"40001", "40P01"}  # serialisation failure, deadlock
 # No connection, no resources (disk, memory, slots), stopped by an operator or a time limit, system.
 UNAVAILABLE_CLASSES = {"08", "53", "57", "58"}
 # Lock timeout, read-only, and the ends of a session that was idle or busy for too long.
@@ -113,6 +113,33 @@ def is_of_connection(cause: BaseException) -> bool:
     kinds = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
     # psycopg has no class for the answer without a word that libpq makes of a broken connection.
     return isinstance(cause, kinds) or type(cause) is psycopg.DatabaseError
+
+
+class _End:
+    """Closes a connection when the thread that made it ends, with all that is the thread's own."""
+
+    def __init__(self, raw: psycopg.Connection) -> None:
+        self.raw = raw
+
+    def __del__(self) -> None:
+        self.raw.close()
+
+
+_own = threading.local()
+
+
+def close_with_the_thread(connection: Any, **_: Any) -> None:
+    """Have a new connection to PostgreSQL closed with its thread.
+
+    Servers end threads that have nothing to do. Django's object for the connection is in a cycle,
+    which the collector of garbage finds late, and many connections later.
+    """
+    if connection.vendor == "postgresql":
+        before = [one for one in getattr(_own, "ends", []) if not one.raw.closed]
+        _own.ends = [*before, _End(connection.connection)]
+
+
+connection_created.connect(close_with_the_thread)
 
 
 def give_up_connection() -> None:

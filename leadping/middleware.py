@@ -4,11 +4,13 @@ import ipaddress
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 from uuid import uuid4
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch, resolve
@@ -60,21 +62,26 @@ class StraightToTheApi:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.security = SecurityMiddleware(get_response)
+        self.answered = convert_exception_to_response(self.answer)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_under_leads(request):
             return self.get_response(request)
+        response: Any = self.answered(request)
+        response.headers["Content-Length"] = str(len(response.content))
+        response.headers["X-Frame-Options"] = "DENY"
+        self.security.process_response(request, response)
+        return response  # type: ignore[no-any-return]
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """Return what the view answers, or the problem of a host that is not ours."""
         try:
             request.get_host()
         except DisallowedHost:
             problem = Problem("not-found", "No endpoint answers under this name of a host.")
-            response = refusal_of(request, problem)
-        else:
-            view, args, kwargs = place_of(request.path_info)
-            response = view(request, *args, **kwargs)
-        response.headers["Content-Length"] = str(len(response.content))
-        response.headers["X-Frame-Options"] = "DENY"
-        self.security.process_response(request, response)
+            return refusal_of(request, problem)
+        view, args, kwargs = place_of(request.path_info)
+        response: HttpResponse = view(request, *args, **kwargs)
         return response
 
 
@@ -93,7 +100,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def is_under_leads(request: HttpRequest) -> bool:
     """Say whether the request is for the API, where every answer is JSON."""
-    return request.path == "/leads" or request.path.startswith("/leads/")
+    return request.path_info == "/leads" or request.path_info.startswith("/leads/")
 
 
 def request_id_for(sent: str) -> str:

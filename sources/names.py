@@ -24,9 +24,17 @@ ALIASES = {
 SKIPPED = re.compile(r"[_-]")
 
 
-@lru_cache(maxsize=4096)
+LONGEST_KEPT = 64
+
+
 def fold(name: str) -> str:
     """Return `name` as names are compared: without regard to case, `_` and `-`."""
+    # Strangers choose names: only short ones are kept, or they would fill the memory.
+    return _fold(name) if len(name) <= LONGEST_KEPT else SKIPPED.sub("", name).lower()
+
+
+@lru_cache(maxsize=4096)
+def _fold(name: str) -> str:
     return SKIPPED.sub("", name).lower()
 
 

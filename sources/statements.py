@@ -49,6 +49,13 @@ OK, IDLE = int(pq.ConnStatus.OK), int(pq.TransactionStatus.IDLE)
 SYNC, FAILED = int(pq.ExecStatus.PIPELINE_SYNC), int(pq.ExecStatus.FATAL_ERROR)
 DONE = int(pq.ExecStatus.COMMAND_OK)
 
+# Somebody said DEALLOCATE, DISCARD or ALTER TABLE: a new connection knows what is prepared on it.
+OUT_OF_STEP = (
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+    psycopg.errors.FeatureNotSupported,
+)
+
 Values = Sequence[Any] | Mapping[str, Any]
 
 
@@ -155,7 +162,6 @@ def _send(
     new = {one.name: one for one, _ in written if one.name not in link.prepared}
     is_begin = not raw.autocommit and libpq.transaction_status == IDLE
     results: list[pq.abc.PGresult] = []
-    is_forgotten = False
     libpq.enter_pipeline_mode()
     try:
         for name, one in new.items():
@@ -168,19 +174,15 @@ def _send(
             libpq.send_query_params(b"COMMIT", None)
         libpq.pipeline_sync()
         _read(libpq, link, results)
-    except psycopg.errors.InvalidSqlStatementName:
-        link.prepared.clear()  # somebody said DISCARD ALL
-        is_forgotten = True
-        if not raw.autocommit:
-            raise  # the transaction is tried again by its owner
+    except OUT_OF_STEP as error:
+        raw.close()
+        raise psycopg.OperationalError("what is prepared is not what was") from error
     finally:
         if new:  # what is prepared stays so, whatever became of the rest
             did = zip(new, results, strict=False)
             link.prepared.update(name for name, result in did if result.status == DONE)
         if libpq.status == OK:
             libpq.exit_pipeline_mode()
-    if is_forgotten:
-        return _send(raw, calls, is_end=is_end)
     first = len(new) + is_begin
     return [_as_result(link.reader, one) for one in results[first : first + len(written)]]
 

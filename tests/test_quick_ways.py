@@ -17,6 +17,7 @@ from bench.client import lead_body
 from intake import authentication
 from leads import normalize
 from leads.models import Lead
+from sources import names
 from sources.models import SourceKey
 from sources.rows import new
 from tests.factories import Door
@@ -122,3 +123,10 @@ def test_north_american_numbers_exist_if_the_library_says_so(national: int) -> N
     number = f"+1{national}"
     expected = phonenumbers.is_valid_number(phonenumbers.parse(number))
     assert normalize.can_phone_exist(number) == expected
+
+
+def test_long_names_that_strangers_choose_are_not_kept() -> None:
+    kept = names._fold.cache_info().currsize
+    for number in range(50):
+        assert names.fold(f"A_{number}-" + "B" * 1000) == f"a{number}" + "b" * 1000
+    assert names._fold.cache_info().currsize == kept

@@ -3,8 +3,10 @@
 One more query, and one of these is red. Told by PostgreSQL's own protocol and counters.
 """
 
+import gc
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
@@ -122,7 +124,7 @@ def test_each_statement_of_a_post_finds_its_rows_by_an_index(door: Door) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_posts_go_on_when_the_server_forgets_what_was_prepared() -> None:
+def test_posts_go_on_when_the_server_forgets_all_that_was_prepared() -> None:
     door = Door(make_source())
     post(door, 1)
     with connection.cursor() as cursor:
@@ -132,22 +134,63 @@ def test_posts_go_on_when_the_server_forgets_what_was_prepared() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_forgotten_in_a_transaction_it_is_prepared_by_the_next_try(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize("which", ["gathering", "writing"])
+def test_what_was_forgotten_alone_costs_one_post_a_retry(which: str) -> None:
     door = Door(make_source())
     post(door, 1)
-    real = store.gather
+    statement = (
+        store.gathering("postgresql", True)
+        if which == "gathering"
+        else store.writing("postgresql")[0]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"DEALLOCATE {statement.name.decode()}")
+    response = door.post(lead_body(2))
+    assert (response.status_code, response.headers["Leadping-Problem"]) == (503, "unavailable")
+    assert Lead.objects.count() == 1
+    post(door, 2)
+    post(door, 3)
+    assert Lead.objects.count() == Post.objects.count() == 3
 
-    def forgotten(*args: Any) -> Any:
-        monkeypatch.setattr(store, "gather", real)
-        with connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE ALL")
-        return real(*args)
 
-    monkeypatch.setattr(store, "gather", forgotten)
+@pytest.mark.django_db(transaction=True)
+def test_what_is_prepared_already_costs_one_post_a_new_connection() -> None:
+    door = Door(make_source())
+    connection.ensure_connection()
+    with connection.cursor() as cursor:
+        name = store.using("postgresql")[0].name.decode()
+        cursor.execute(f"PREPARE {name} AS SELECT 1")
+    post(door, 1)
     post(door, 2)
     assert Lead.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_ends_leaves_no_connection() -> None:
+    """Servers end idle threads and make new ones: each would leave one for good."""
+    door = Door(make_source())
+    post(door, 0)
+
+    def connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND backend_type = 'client backend'"
+            )
+            return int(cursor.fetchone()[0])
+
+    before, most = connections(), 0
+    gc.disable()  # it would find them sooner or later
+    try:
+        for number in range(1, 16):
+            thread = threading.Thread(target=post, args=[door, number])
+            thread.start()
+            thread.join()
+            most = max(most, connections())
+    finally:
+        gc.enable()
+    assert most <= before + 2  # one that is just ending
+    assert Lead.objects.count() == 16
 
 
 @pytest.mark.django_db(transaction=True)

@@ -438,7 +438,9 @@ def test_a_tag_is_unique_in_its_business_whatever_the_case(db: None) -> None:
     assert (str(tag), str(business)) == ("VIP", business.name)
 
 
-def call(content_type: str, query: str = "") -> tuple[str, dict[str, str], bytes]:
+def call(
+    content_type: str, query: str = "", host: str = "localhost"
+) -> tuple[str, dict[str, str], bytes]:
     """Post to the WSGI application as a server would; return status, headers and body."""
     told: list[Any] = []
 
@@ -452,6 +454,7 @@ def call(content_type: str, query: str = "") -> tuple[str, dict[str, str], bytes
         "CONTENT_TYPE": content_type,
         "CONTENT_LENGTH": "2",
         "SERVER_NAME": "localhost",
+        "HTTP_HOST": host,
         "SERVER_PORT": "80",
         "REMOTE_ADDR": "203.0.113.9",
         "wsgi.input": io.BytesIO(b"{}"),
@@ -480,6 +483,25 @@ def test_no_content_type_breaks_a_request(
     assert status.startswith(("415", "401"))
     assert headers["Content-Type"] == "application/problem+json"
     assert headers["X-Request-Id"].encode() in body
+
+
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+def test_what_goes_straight_to_the_api_carries_the_same_headers(
+    transactional_db: None, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def headers_of(expected: str) -> dict[str, str]:
+        status, headers, body = call("application/json", host=host)
+        assert status.startswith(expected)
+        assert headers["Content-Type"] == "application/problem+json"
+        assert int(headers["Content-Length"]) == len(body)
+        names = ("X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy", "Cache-Control")
+        return {name: headers[name] for name in names}
+
+    usual = headers_of("401" if host == "localhost" else "404")
+    assert usual["X-Frame-Options"] == "DENY"
+    if host == "localhost":  # what breaks outside of all that the view catches
+        monkeypatch.setattr("intake.views.now", lambda: 1 / 0)
+        assert headers_of("500") == usual
 
 
 def test_each_change_of_a_source_gives_it_a_new_version(source: Source) -> None:
