@@ -39,9 +39,10 @@ from bench.client import Answers, post_for, requests
 from bench.limit import Limit
 from bench.machine import Spent, description
 from bench.references.commands import COMMANDS, ENVIRONMENT
-from bench.services import Service, behind_nginx, free_port, granian, gthread, waitress
+from bench.services import Service, behind_nginx, granian, gthread, waitress
 from bench.slow import slow_clients
 from sources.models import Business, Source, Vendor
+from tests.service import free_port
 
 SOURCES = 20
 CONCURRENCY = 16

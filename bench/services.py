@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.service import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
@@ -22,13 +23,6 @@ PROCESSES, THREADS = 2, 4
 
 class NotThere(Exception):
     """A program that the measuring needs is not on this machine."""
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def granian(port: int, application: str = APPLICATION, *more: str) -> list[str]:

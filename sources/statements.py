@@ -105,7 +105,7 @@ def round_trip(calls: Sequence[tuple[Statement, Values]], *, is_last: bool = Fal
     if not calls:
         return []
     database: Any = connections[DEFAULT_DB_ALIAS]
-    if database.vendor != "postgresql" or database.queries_logged or database.execute_wrappers:
+    if not is_sent_past_django():
         return [_run_by_django(database, one, values) for one, values in calls]
     if database.connection is None:
         database.ensure_connection()

@@ -593,10 +593,7 @@ def test_each_filter_is_served_in_order_by_its_index(many: list[Lead], name: str
     plan = plan_of(sql, values)
     # which on SQLite is read whole for tests, but nothing besides it
     is_of_time = connection.vendor == "sqlite" and name == "tests"
-    served = ["COVERING INDEX lead_in_time" if is_of_time else INDEXES[name]]
-    if connection.vendor == "postgresql" and name in ("source", "vendor", "business", "status"):
-        served.append("lead_in_time")  # which holds them too, and in a small table may be cheaper
-    assert any(one in plan for one in served), plan
+    assert ("COVERING INDEX lead_in_time" if is_of_time else INDEXES[name]) in plan, plan
     assert "Seq Scan" not in plan, plan
     assert not re.search(r"SCAN leads_lead(?! USING)", plan), plan
 
@@ -625,6 +622,8 @@ def plan_of(sql: str, values: list[Any]) -> str:
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
             cursor.execute("SET LOCAL enable_sort = off")
+            # Of a small table the covering index may be cheaper, read whole for what it also holds.
+            cursor.execute("SET LOCAL enable_indexonlyscan = off")
             cursor.execute(f"EXPLAIN {sql}", values)
         return "\n".join(str(row[-1]) for row in cursor.fetchall())
 
