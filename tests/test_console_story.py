@@ -382,3 +382,19 @@ def test_the_theme_is_light_dark_or_as_the_system_has_it(people: Any, tmp_path: 
         toggle.click()
         seen.add((ada.evaluate("document.documentElement.dataset.theme"), ground()))
     assert {("light", light), ("dark", dark), ("auto", dark)} == seen
+
+
+def test_a_field_map_that_was_typed_before_the_script_had_come_shows_its_example_too(
+    service: Service, people: Any
+) -> None:
+    ada = people("ada")
+    ada.goto("/admin/sources/source/")
+    ada.get_by_role("link", name="Bayline quotes").click()
+    held: list[Any] = []
+    ada.route("**/source*.js", lambda route: held.append(route))
+    ada.get_by_role("link", name="Settings").first.click(no_wait_after=True)
+    ada.get_by_label("Field map:").fill('{"cell": "phone", "born": "dateOfBirth"}')
+    while not held:
+        ada.wait_for_timeout(20)
+    held[0].continue_()
+    expect(ada.get_by_role("cell", name="1984-07-19").first).to_be_visible()

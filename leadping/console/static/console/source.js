@@ -5,7 +5,7 @@ const map = document.getElementById("id_field_map");
 const example = document.getElementById("example");
 if (map && example) {
   let asked = 0;
-  map.addEventListener("input", async () => {
+  const show = async () => {
     const mine = ++asked;
     await new Promise((done) => setTimeout(done, 250));
     if (mine !== asked) return;
@@ -13,5 +13,7 @@ if (map && example) {
     const body = new URLSearchParams({ field_map: map.value, csrfmiddlewaretoken: token });
     const answer = await fetch(example.dataset.url, { method: "POST", body });
     if (answer.ok && mine === asked) example.innerHTML = await answer.text();
-  });
+  };
+  map.addEventListener("input", show);
+  if (map.value !== map.defaultValue) show(); // typed before this script was here
 }
