@@ -1,16 +1,22 @@
-"""What is done later with posts."""
+"""What is done later with posts, and what is counted all the time."""
 
+import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.contrib.auth import get_user_model
 
+from intake import rollup
 from intake.replay import IsALead, NotReplayed, replay
-from leadping.jobs.tasks import GivenUp, Turn, enqueue_many, task
+from leadping.jobs.tasks import GivenUp, Outcome, Turn, enqueue_many, task
 
 REPLAY = "replay-post"
+# How long the counts rest: this, or longer if counting took long, so that most time is for posts.
+COUNTED_EVERY_SECONDS = 2
+RESTS_TIMES = 3
 
 log = structlog.get_logger()
 
@@ -41,3 +47,14 @@ def replay_later(post_ids: Iterable[UUID], reason: str, by: Any = None) -> int:
     return enqueue_many(
         REPLAY, ({"post_id": str(one), "reason": reason, "by": user_id} for one in post_ids)
     )
+
+
+@task("keep-counts", is_atomic=False, every=timedelta(minutes=1), is_urgent=True)
+def keep_counts(turn: Turn) -> Outcome | timedelta:
+    """Count what has come or changed, for ever: the job is done again after a rest."""
+    began = time.monotonic()
+    rollup.keep(turn.step, turn.is_stopping)
+    took = time.monotonic() - began
+    if not rollup.complete(turn.step, lambda: turn.is_over):
+        return Outcome.AGAIN
+    return timedelta(seconds=max(COUNTED_EVERY_SECONDS, took * RESTS_TIMES))

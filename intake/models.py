@@ -8,11 +8,23 @@ from django.conf import settings
 from django.db import models
 from django.db.models.expressions import RawSQL
 
+from intake.counts import CountedUntil, CountedZone, DayCount
 from leads.models import Lead
 from leads.reviews import REASON_MAX_LENGTH, AppendOnly
 from sources.ids import uuid7
 from sources.models import Source, SourceKey
 from sources.sql import column
+
+# The models of the app, some of which have a module of their own.
+__all__ = [
+    "CountedUntil",
+    "CountedZone",
+    "DayCount",
+    "Post",
+    "RateWindow",
+    "RefusalCount",
+    "Replay",
+]
 
 # Of posts that were answered so only the start is kept. Source: contract §9, "What is kept".
 CUT_STATUSES = (403, 413)

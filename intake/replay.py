@@ -33,6 +33,7 @@ from intake.receive import (
 )
 from intake.trouble import despite_conflicts
 from intake.views import FORM_TYPE
+from leads.counts import count_again
 from leads.models import Lead, now
 from leads.reviews import reason_of
 from sources.models import SourceKey
@@ -179,6 +180,7 @@ def note(
     ).save()
     post.outcome, post.lead, post.notes = outcome, lead, notes(reading)
     post.save(update_fields=["outcome", "lead", "notes"])
+    count_again([(post.source_id, post.received_at)])
     findings = [one["code"] for one in lead.findings] if outcome != "repeated" else []
     return Replayed(post.id, outcome, lead.id, findings)
 

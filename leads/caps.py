@@ -84,11 +84,12 @@ def periods_of(source: Source, at: datetime) -> tuple[Period, ...]:
     return tuple(found)
 
 
-def midnight(day: date, zone: tzinfo) -> datetime:
-    """Return when a day begins in a zone, in UTC: between times of one zone, Python counts by the
-    hands of the clock.
+def midnight(day: date, zone: tzinfo, hour: int = 0) -> datetime:
+    """Return when a day, or an hour of it, begins in a zone.
+
+    In UTC: between times of one zone, Python counts by the hands of the clock.
     """
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, hour, tzinfo=zone).astimezone(UTC)
 
 
 def begin(source: Source, period: Period) -> int:

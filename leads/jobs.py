@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, task
 from leads import importing
+from leads.counts import count_again
 from leads.models import Lead, SuppressionImport
 from leads.normalize import name_key
 from leads.reviews import found_in
@@ -45,6 +46,7 @@ def put_on_desk(turn: Turn) -> None:
         Lead.objects.filter(id=lead.id, compliance_status=Lead.Status.BLOCKED).update(
             desk_tab=lead.desk_tab, found=lead.found
         )
+        count_again([(lead.source_id, lead.received_at)])
     over = Lead.objects.filter(desk_tab__isnull=False)
     over.exclude(compliance_status=Lead.Status.BLOCKED).update(desk_tab=None)
 
@@ -71,3 +73,4 @@ def file_leads(turn: Turn) -> None:
     for lead in lost.prefetch_related("reviews")[:DESK_AT_ONCE]:
         found = found_in(standing_findings(lead))
         Lead.objects.filter(id=lead.id, found="").update(found=found)
+        count_again([(lead.source_id, lead.received_at)])

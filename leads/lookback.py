@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from leads import normalize
 from leads.compliance import RULES
+from leads.counts import count_again
 from leads.facts import entries_of
 from leads.findings import Facts, Finding
 from leads.models import Lead, LookBack, RegistryList, Suppression, to_millisecond
@@ -159,6 +160,7 @@ def block(leads: list[Lead], at: datetime) -> list[LookBack]:
         )
     Review.objects.bulk_create(reviews, batch_size=500)
     LookBack.objects.bulk_create(look_backs, batch_size=500)
+    count_again((one.lead.source_id, one.lead.received_at) for one in look_backs)
     return look_backs
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from leads.caps import CapCounter
 from leads.compliance import judge
+from leads.counts import Recount, count_again
 from leads.facts import decide, gather, lock_person, periods_for
 from leads.findings import Facts, Finding, Overrule, Verdict, joined
 from leads.imports import BadRow, ImportChunk, StagedRow, SuppressionImport
@@ -54,6 +55,7 @@ __all__ = [
     "ImportChunk",
     "Lead",
     "LookBack",
+    "Recount",
     "RegistryList",
     "Review",
     "SavedView",
@@ -555,6 +557,7 @@ class Lead(models.Model):
             ]
         )
         review.save()
+        count_again([(self.source_id, self.received_at)])
 
     def is_of(self, phone: str, email_key: str) -> bool:
         """Say whether a repeat with these names the same person as this lead, as first posted.

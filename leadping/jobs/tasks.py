@@ -41,6 +41,9 @@ class UnknownTask(Exception):
     """No task has this name."""
 
 
+Run = Callable[..., Outcome | timedelta | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task: what it is called, what does it, and how.
@@ -48,13 +51,15 @@ class Task:
     One that `is_atomic` runs in one transaction with the note that it is done, so that whatever it
     writes to the database is there exactly once. Any other commits its own steps, each under
     `Turn.step`, and must be safe to run twice. `every`: it is asked for by the worker, so often.
+    One that `is_urgent` is done between the steps of another.
     """
 
     kind: str
-    run: Callable[..., Outcome | None]
+    run: Run
     is_atomic: bool
     every: timedelta | None
     max_attempts: int
+    is_urgent: bool
 
 
 TASKS: dict[str, Task] = {}
@@ -66,16 +71,18 @@ def task(
     is_atomic: bool = True,
     every: timedelta | None = None,
     max_attempts: int = MAX_ATTEMPTS,
-) -> Callable[[Callable[..., Outcome | None]], Callable[..., Outcome | None]]:
+    is_urgent: bool = False,
+) -> Callable[[Run], Run]:
     """Make a function a task: it is called with a Turn and the job's payload as keywords.
 
     It stands in a module `jobs.py` of an app, where workers find it. It may return an Outcome, by
-    default DONE; it may raise GivenUp; whatever else it raises, it is tried again later.
+    default DONE, or after how long it goes on in its next turn; it may raise GivenUp; whatever else
+    it raises, it is tried again later.
     """
 
-    def known(run: Callable[..., Outcome | None]) -> Callable[..., Outcome | None]:
+    def known(run: Run) -> Run:
         assert kind not in TASKS, kind
-        TASKS[kind] = Task(kind, run, is_atomic, every, max_attempts)
+        TASKS[kind] = Task(kind, run, is_atomic, every, max_attempts, is_urgent)
         return run
 
     return known

@@ -54,7 +54,7 @@ class Loop:
         self.is_told_to_stop = False
         self.me = Worker(name=f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid4().hex[:6]}")
         self.done = 0
-        self.beat_at = self.planned_at = float("-inf")
+        self.beat_at = self.planned_at = self.urgent_at = float("-inf")
 
     def stop(self) -> None:
         """Take no more jobs; a long one leaves off at its next step."""
@@ -103,9 +103,19 @@ class Loop:
         job = take(self.me.name)
         if job is None:
             return False
-        if do(job, self.is_stopping, self.keep_up):
+        if do(job, self.is_stopping, self.between_steps):
             self.done += 1
         return True
+
+    def between_steps(self) -> None:
+        """Do what cannot wait until a long job is done."""
+        self.keep_up()
+        now = time.monotonic()
+        if now - self.urgent_at < IDLE_SECONDS:
+            return
+        self.urgent_at = now
+        if job := take(self.me.name, is_urgent=True):
+            do(job, self.is_stopping, self.keep_up)
 
     def leave(self) -> None:
         """Take our heartbeat away: nobody has to look for us."""
@@ -117,14 +127,18 @@ def due_for_us() -> JobQuerySet:
     return Job.objects.due().filter(kind__in=list(TASKS))
 
 
-def take(worker: str, job_id: UUID | None = None) -> Job | None:
+def take(worker: str, job_id: UUID | None = None, *, is_urgent: bool = False) -> Job | None:
     """Take the job that has been due for longest, or this one if it is due; None if there is none.
+
+    With `is_urgent`, only one that cannot wait.
 
     A job whose attempts are used up, for it kills whoever does it, is given up here.
     """
     due = due_for_us()
     if job_id:
         due = due.filter(id=job_id)
+    if is_urgent:
+        due = due.filter(kind__in=[one.kind for one in TASKS.values() if one.is_urgent])
     while due.exists():  # which takes no lock, as the transaction does on SQLite
         with transaction.atomic():
             is_skipping = connection.features.has_select_for_update_skip_locked
@@ -171,7 +185,7 @@ def do(
     return outcome == Outcome.DONE
 
 
-def run(found: Task, turn: Turn, job: Job) -> Outcome:
+def run(found: Task, turn: Turn, job: Job) -> Outcome | timedelta:
     """Run a task, and note its outcome in the same transaction if it is atomic."""
     if not found.is_atomic:
         outcome = found.run(turn, **job.payload) or Outcome.DONE
@@ -183,14 +197,16 @@ def run(found: Task, turn: Turn, job: Job) -> Outcome:
     return outcome
 
 
-def note(turn: Turn, outcome: Outcome) -> None:
+def note(turn: Turn, outcome: Outcome | timedelta) -> None:
     """Write how a job ended; raises LeaseLost if it is another worker's by now."""
     if turn.is_finished:
         return
     if outcome == Outcome.DONE:
         turn.finish()
-    else:  # it made progress: what went wrong before does not count any more
-        turn.hold(state=Job.State.WAITING, lease=None, due_at=Now(), attempts=0, error="")
+        return
+    due_at = Now() + outcome if isinstance(outcome, timedelta) else Now()
+    # It made progress: what went wrong before does not count any more.
+    turn.hold(state=Job.State.WAITING, lease=None, due_at=due_at, attempts=0, error="")
 
 
 def fail(job: Job, turn: Turn, error: Exception) -> None:
