@@ -7,11 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
 
 import orjson
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
+from django.db.models.functions import ExtractHour
+from django.db.models.lookups import Exact
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -123,10 +127,50 @@ def milliseconds_of(at: datetime) -> int:
 class PostTestFilter(ChoiceFilter):
     title = "tests"
     parameter_name = "tests"
-    options = (("0", "without"),)  # a key for tests finds its own
+    options = (("0", "without"), ("1", "only"))
 
     def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return rows.filter(key__is_test=False)
+        return rows.filter(key__is_test=value == "1")
+
+
+class HourFilter(ChoiceFilter):
+    """By the hour of the clock, in the console's zone or that after an @."""
+
+    title = "hour"
+    parameter_name = "hour"
+    options = tuple((f"{hour:02}", f"{hour:02}:00 to {hour:02}:59") for hour in range(24))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        hour, _, name = value.partition("@")
+        if hour not in dict(self.options) or (name and name not in available_timezones()):
+            raise IncorrectLookupParameters
+        zone = ZoneInfo(name) if name else timezone.get_current_timezone()
+        return queryset.filter(Exact(ExtractHour("received_at", tzinfo=zone), int(hour)))
+
+
+class CodeFilter(ChoiceFilter):
+    title = "code"
+    parameter_name = "code"
+    options = [(code, code) for code, one in PROBLEM_TYPES.items() if one.kept == Kept.NOTHING]
+
+    def narrow(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return rows.filter(code=value)
+
+
+class MinuteFilter(PeriodFilter):
+    """From a moment until before another, by the minute of a count."""
+
+    def narrow(
+        self, rows: QuerySet[Any], since: datetime | None, until: datetime | None
+    ) -> QuerySet[Any]:
+        if since:
+            rows = rows.filter(minute__gte=since)
+        if until:
+            rows = rows.filter(minute__lt=until)
+        return rows
 
 
 # --- posts ----------------------------------------------------------------------------------------
@@ -139,8 +183,8 @@ class PostAdmin(RecordAdmin):
     list_display = ["came", "from_source", "by_key", "answered", "what", "took", "its_lead"]
     list_display_links = ["came"]
     list_filter = [
-        *(OutcomeFilter, StatusFilter, "source", KeyFilter),
-        *(PostPeriodFilter, PostTestFilter),
+        *(OutcomeFilter, StatusFilter, "source", KeyFilter, "source__vendor", "source__business"),
+        *(PostPeriodFilter, HourFilter, PostTestFilter),
     ]
     list_select_related = ["source", "key"]
     list_per_page = 50
@@ -437,6 +481,7 @@ class ReplayAdmin(RecordAdmin):
 @admin.register(RefusalCount)
 class RefusalCountAdmin(RecordAdmin):
     list_display = ["in_minute", "code", "from_source", "address_", "count"]
+    list_filter = [CodeFilter, "source", "source__vendor", "source__business", MinuteFilter]
     list_select_related = ["source"]
     fields = ["minute", "code", "source", "address_", "count"]
     readonly_fields = ["address_"]

@@ -30,6 +30,9 @@ class Numbers:
     `reviewed`: leads that staff released or rejected, without undoing it; from when it began to
     wait until then it took `review_seconds` for all of them, and less than a day for
     `reviewed_in_day`.
+
+    Not kept, but added up by reports: of the approved leads without a price, `unpriced_cost` by
+    what their source is set to cost per lead, for the `unpriced_costed` of which that is known.
     """
 
     received: int = 0
@@ -47,9 +50,11 @@ class Numbers:
     reviewed: int = 0
     review_seconds: int = 0
     reviewed_in_day: int = 0
+    unpriced_cost: int = 0
+    unpriced_costed: int = 0
 
     def __iadd__(self, other: Numbers) -> Self:
-        for name in NAMES:
+        for name in (*NAMES, *NOT_KEPT):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         return self
 
@@ -73,19 +78,24 @@ class Numbers:
         return self.approved / self.leads if self.leads else None
 
     @property
-    def cost(self) -> Decimal:
-        """Return what the approved leads cost, by their prices."""
+    def price(self) -> Decimal:
+        """Return the sum of the prices of the approved leads."""
         return in_money(self.approved_price)
 
     @property
-    def held_cost(self) -> Decimal:
-        """Return what the leads that were not let out would cost, by their prices."""
-        return in_money(self.held_price)
+    def cost(self) -> Decimal:
+        """Return what the approved leads cost: their price, or what their source is set to cost."""
+        return in_money(self.approved_price + self.unpriced_cost)
+
+    @property
+    def costed(self) -> int:
+        """Return of how many approved leads it is known what they cost."""
+        return self.approved_priced + self.unpriced_costed
 
     @property
     def cost_per_lead(self) -> Decimal | None:
-        """Return the mean price of an approved lead that has one, to the cent."""
-        return round(self.cost / self.approved_priced, 2) if self.approved_priced else None
+        """Return what an approved lead costs in the mean, where that is known, to the cent."""
+        return round(self.cost / self.costed, 2) if self.costed else None
 
     @property
     def review_time(self) -> timedelta | None:
@@ -97,7 +107,8 @@ class Numbers:
         return not any(getattr(self, name) for name in NAMES)
 
 
-NAMES = tuple(one.name for one in fields(Numbers))
+NOT_KEPT = ("unpriced_cost", "unpriced_costed")
+NAMES = tuple(one.name for one in fields(Numbers) if one.name not in NOT_KEPT)
 
 
 def in_money(units: int) -> Decimal:

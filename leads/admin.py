@@ -60,13 +60,15 @@ class RecordAdmin(ListAdmin):
 
         Django allows any look-up of a model's own fields, e.g. `?phone__startswith=`.
         """
-        field, _, rest = lookup.partition("__")
         for one in self.list_filter:
             if isinstance(one, type):  # a filter of ours, which checks what it gets
                 if lookup in getattr(one, "names", [getattr(one, "parameter_name", None)]):
                     return True
-            elif field == (one[0] if isinstance(one, tuple) else one):
-                return rest in ("exact", "id__exact", "isempty", "isnull")
+                continue
+            name = one[0] if isinstance(one, tuple) else one
+            sent = ("exact", "id__exact", "isempty", "isnull")
+            if lookup in [f"{name}__{rest}" for rest in sent]:
+                return True
         return lookup in self.linked_by
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -10,13 +10,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import ExtractHour
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from leads import geography, masks, normalize
 from leads.models import Lead
 from leads.moments import PERIODS, bound, days_of, midnight
+from leads.reviews import Review
 from sources.models import Source, Tag
 from sources.rules import STANDING, Mode, Rule
 from sources.sql import distinct
@@ -30,6 +34,7 @@ OPTIONS_AT_MOST = 200
 # Texts of codes and modes that findings are told apart into; few, unless somebody plays with rules.
 FOUND_AT_MOST = 1000
 HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
+REVIEWED_BY = (Review.Decision.RELEASE, Review.Decision.REJECT)
 
 
 class BadFilter(ValueError):
@@ -132,11 +137,22 @@ def by_held_for(browse: Browse, text: str) -> Condition:
     return by_found(browse, text, STANDING)
 
 
-def equal(name: str, *, is_partial: bool = False) -> Callable[[Browse, str], Condition]:
-    """Return the reader of a filter for one value of a column with an index of its own."""
+def equal(
+    name: str, mask: Callable[[str], str] = masks.reference, *, is_partial: bool = False
+) -> Callable[[Browse, str], Condition]:
+    """Return the reader of a filter for one value of a column with an index of its own.
+
+    The dots of a mask stand for all values that may name a person.
+    """
     field: Any = Lead._meta.get_field(name)
 
     def read(browse: Browse, text: str) -> Condition:
+        if text == masks.HIDDEN:
+            values = distinct(Lead, name, FOUND_AT_MOST)
+            if len(values) == FOUND_AT_MOST:
+                raise BadFilter("there are too many values to tell which may name a person.")
+            hidden = [one for one in values if mask(one) == masks.HIDDEN]
+            return Condition(Q(**{f"{name}__in": hidden}))
         if len(text) > field.max_length or normalize.CONTROL.search(text):
             raise BadFilter("no lead has such a value.")
         if masks.reference(text) != text:  # it would stand in the address, and in views
@@ -148,7 +164,42 @@ def equal(name: str, *, is_partial: bool = False) -> Callable[[Browse, str], Con
 
 
 def by_state(browse: Browse, text: str) -> Condition:
-    return equal("state")(browse, normalize.state(text))
+    return equal("state", masks.state)(browse, normalize.state(text))
+
+
+# What a lead may come without, by the names of the filters for what it has.
+MAY_LACK = {"state": "a state", "product": "a product", "sub_id": "a sub ID"}
+
+
+def by_without(browse: Browse, text: str) -> Condition:
+    if text not in MAY_LACK:
+        raise BadFilter("there is no such choice.")
+    return Condition(Q(**{text: ""}), is_ordered=text != "sub_id")  # whose index leaves them out
+
+
+def by_hour(browse: Browse, text: str) -> Condition:
+    """Return the condition on the hour of the clock, in the console's zone or that after an @."""
+    hour, _, name = text.partition("@")
+    if not (hour.isascii() and hour.isdecimal() and len(hour) == 2 and int(hour) < 24):
+        raise BadFilter("this is no hour, like 13.")
+    if name and name not in available_timezones():
+        raise BadFilter("there is no such time zone.")
+    zone = ZoneInfo(name) if name else timezone.get_current_timezone()
+    return Condition(Q(Exact(ExtractHour("received_at", tzinfo=zone), int(hour))))
+
+
+def told_hour(text: str) -> str:
+    hour, _, name = text.partition("@")
+    return f"{hour}:00 to {hour}:59" + (f", {name}" if name else "")
+
+
+def by_reviewed(browse: Browse, text: str) -> Condition:
+    if text not in ("0", "1"):
+        raise BadFilter("0 is what staff did not decide, 1 what they did.")
+    decided = Review.objects.filter(
+        lead=OuterRef("pk"), decision__in=REVIEWED_BY, undone_by__isnull=True
+    )
+    return Condition(Q(Exists(decided)) if text == "1" else ~Q(Exists(decided)))
 
 
 def price_of(text: str) -> Decimal:
@@ -233,6 +284,10 @@ def told_moment(text: str) -> str:
     return f"{timezone.localtime(bound(text)):%Y-%m-%d %H:%M}"
 
 
+def hour_options(browse: Browse) -> Options:
+    return [(f"{hour:02}", f"{hour:02}:00 to {hour:02}:59") for hour in range(24)]
+
+
 def source_options(browse: Browse) -> Options:
     return [(key, one.name) for key, one in browse.sources.items()]
 
@@ -282,18 +337,24 @@ FILTERS: dict[str, Filter] = {
         Filter("period", "Received", by_period, lambda _: list(PERIODS.items()), kind="date"),
         Filter("from", "From", by_from, shown=told_moment, kind="date"),
         Filter("to", "To", by_to, shown=told_moment, kind="date"),
+        Filter("hour", "Hour", by_hour, hour_options, shown=told_hour),
         Filter("source", "Source", by_source, source_options),
         Filter("vendor", "Vendor", by_vendor, vendor_options),
         Filter("business", "Business", by_business, business_options),
         Filter("status", "Status", by_status, status_options),
         Filter("finding", "Finding", by_finding, rule_options),
         Filter("held_for", "Held for", by_held_for, rule_options),
+        Filter(
+            *("reviewed", "Reviewed", by_reviewed),
+            lambda _: [("1", "decided by staff"), ("0", "not decided by staff")],
+        ),
         Filter("state", "State", by_state, state_options),
         Filter("product", "Product", equal("product"), column_options("product")),
         Filter(
             *("vertical", "Vertical", equal("vertical"), column_options("vertical")),
         ),
         Filter("sub_id", "Sub ID", equal("sub_id", is_partial=True)),
+        Filter("without", "Without", by_without, lambda _: list(MAY_LACK.items())),
         Filter("price_from", "Price from", by_price_from, kind="number"),
         Filter("price_to", "Price to", by_price_to, kind="number"),
         Filter("tag", "Tag", by_tag, tag_options),

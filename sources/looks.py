@@ -138,3 +138,8 @@ def money(amount: Decimal) -> str:
 def thousands(number: int) -> str:
     """Return a whole number with commas."""
     return f"{number:,}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share with one decimal, a dash for none."""
+    return "\u2013" if share is None else f"{share:.1%}"

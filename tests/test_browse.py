@@ -22,7 +22,7 @@ from django.utils import timezone
 from leads import browse as browsing
 from leads.browse import PAGE_ROWS, Browse
 from leads.columns import COLUMNS
-from leads.models import Lead, SavedView
+from leads.models import Lead, Review, SavedView
 from leads.moments import PERIODS
 from leads.narrow import FILTERS
 from sources.ids import uuid7
@@ -109,7 +109,17 @@ def many() -> list[Lead]:
     Lead.objects.bulk_create(leads)
     for lead in leads[::5]:
         lead.tags.add(tags[0] if lead.business_id == tags[0].business_id else tags[1])
-    rows = Lead.objects.select_related("source").prefetch_related("tags")
+    decided = [
+        Review(
+            lead=one, decision="reject", at=one.received_at, reason="No", status_after="Rejected"
+        )
+        for one in leads
+        if one.compliance_status == "Rejected"
+    ]
+    Review.objects.bulk_create(decided)
+    for last in decided[::3]:
+        Review(lead=last.lead, decision="undo", at=last.at, reason="Undone.", undoes=last).save()
+    rows = Lead.objects.select_related("source").prefetch_related("tags", "reviews__undone_by")
     return list(rows.order_by("-received_at", "-id"))
 
 
@@ -143,6 +153,18 @@ KEEPS: dict[str, Callable[[Lead, str], Any]] = {
     "to": lambda lead, text: str(on(lead)) <= text,
     "tag": lambda lead, text: text in [str(one.id) for one in lead.tags.all()],
     "tests": lambda lead, text: lead.is_test == (text == "1"),
+    "hour": lambda lead, text: (
+        timezone.localtime(lead.received_at, ZoneInfo(text[3:]) if text[3:] else None).hour
+        == int(text[:2])
+    ),
+    "reviewed": lambda lead, text: (
+        any(
+            one.decision in ("release", "reject") and not hasattr(one, "undone_by")
+            for one in lead.reviews.all()
+        )
+        == (text == "1")
+    ),
+    "without": lambda lead, text: not getattr(lead, text),
     "period": lambda lead, text: {
         "today": lambda: on(lead) == on_now(),
         "yesterday": lambda: on(lead) == on_now() - timedelta(days=1),
@@ -177,6 +199,9 @@ def values_of(many: Iterable[Lead]) -> dict[str, list[str]]:
         "to": ["2026-11-01", "2026-03-15", "2020-01-01"],
         "tag": sorted(str(one) for one in Tag.objects.values_list("id", flat=True)),
         "tests": ["0", "1"],
+        "hour": ["00", "13", "23", "06@America/Chicago", "06@Asia/Kolkata"],
+        "reviewed": ["0", "1"],
+        "without": ["state", "product", "sub_id"],
         "period": list(PERIODS),
     }
 

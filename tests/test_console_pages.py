@@ -19,6 +19,7 @@ from django.urls import NoReverseMatch, reverse
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
 from intake import authentication, refusals
+from intake.reports import BREAKDOWNS
 from leadping.console import second_factor
 from leads.columns import COLUMNS
 from tests.console_rows import EVIL, Rows, client_for, make_rows
@@ -77,6 +78,9 @@ PAGES_TO_SEE = [
     Seen("audit", is_main=True),
     Seen("audit", query="?kind=pages"),
     Seen("find", is_main=True),
+    Seen("reports", is_main=True),
+    *(Seen("reports", query=f"?by={by}&period=30d") for by in BREAKDOWNS if by != "day"),
+    Seen("reports", query="?from=2025-01-01&to=2999-01-01"),
     # leads
     Seen("leads_lead_changelist", is_main=True),
     Seen("leads_lead_changelist", query="?status=Blocked&from=2020-01-01&held_for=duplicate"),

@@ -100,6 +100,7 @@ suppression_release             s---oo/s---oo
 import_bad_rows_shown           sppppp/s---oo
 audit                           s---oo/sppppp
 find                            sooooo/sooooo
+reports                         s-oooo/sppppp
 """
 # Who is offered, and may run, an action of a list; the six as above.
 ACTIONS = """

@@ -35,10 +35,10 @@ TOO_MUCH = "There is too much to look through: narrow the list, by a time for ex
 
 # What the form of filters shows beside one another, below a heading.
 GROUPS = (
-    ("When", ("period", "from", "to")),
+    ("When", ("period", "from", "to", "hour")),
     ("From whom", ("source", "vendor", "business", "sub_id")),
-    ("What became of it", ("status", "finding", "held_for")),
-    ("What it is", ("state", "product", "vertical", "tag")),
+    ("What became of it", ("status", "finding", "held_for", "reviewed")),
+    ("What it is", ("state", "product", "vertical", "tag", "without")),
     ("Price and tests", ("price_from", "price_to", "tests")),
 )
 

@@ -14,6 +14,7 @@ ENTRIES: dict[str, list[tuple[str, str, str]]] = {
         ("Home", "index", ""),
         ("Review desk", "desk", "leads.review_lead"),
         ("Leads", "leads_lead_changelist", "leads.view_lead"),
+        ("Reports", "reports", "leads.view_lead"),
         ("Posts", "intake_post_changelist", "intake.view_post"),
         ("Sources", "sources_source_changelist", "sources.view_source"),
     ],

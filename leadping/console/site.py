@@ -10,7 +10,16 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 
-from leadping.console import audit, desk, find, home, second_factor, signin, suppressions
+from leadping.console import (
+    audit,
+    desk,
+    find,
+    home,
+    reports,
+    second_factor,
+    signin,
+    suppressions,
+)
 from leadping.console.navigation import navigation
 
 View = Callable[..., HttpResponseBase]
@@ -77,4 +86,5 @@ PAGES = [
     *suppressions.PAGES,
     *audit.PAGES,
     *find.PAGES,
+    *reports.PAGES,
 ]

@@ -15,7 +15,7 @@ register = template.Library()
 
 for look in (
     *(looks.marked, looks.weblink, looks.badge, looks.ago, looks.moment),
-    *(looks.short, looks.thousands, looks.money),
+    *(looks.short, looks.thousands, looks.money, looks.percent),
 ):
     register.filter(look)
 
@@ -24,6 +24,12 @@ for look in (
 def who(lead: Lead) -> SafeString:
     """Return the masked person of a lead in one line."""
     return looks.marked(masks.who(lead))
+
+
+@register.filter
+def spelled(seconds: float) -> str:
+    """Return a duration in its largest whole unit."""
+    return looks.spell(seconds)
 
 
 @register.filter
