@@ -13,7 +13,7 @@ import orjson
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import ExtractHour
 from django.db.models.lookups import Exact
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -34,6 +34,8 @@ from intake.views import FORM_TYPE
 from leads import masks, reveals
 from leads.admin import RecordAdmin
 from leads.models import Disclosure
+from leads.moments import bound, hours_between
+from leads.narrow import HOURS_APART
 from leads.reviews import REVEAL_LASTS, NotDecided, reason_of
 from leads.serializers import intake_answer
 from sources import looks
@@ -148,7 +150,23 @@ class HourFilter(ChoiceFilter):
         if hour not in dict(self.options) or (name and name not in available_timezones()):
             raise IncorrectLookupParameters
         zone = ZoneInfo(name) if name else timezone.get_current_timezone()
-        return queryset.filter(Exact(ExtractHour("received_at", tzinfo=zone), int(hour)))
+        try:
+            since, until = (
+                bound(request.GET[end], is_end=end == "to") if request.GET.get(end) else None
+                for end in PeriodFilter.names
+            )
+        except ValueError:
+            raise IncorrectLookupParameters from None
+        if not (since and until and until - since <= HOURS_APART):
+            return queryset.filter(Exact(ExtractHour("received_at", tzinfo=zone), int(hour)))
+        within = Q(pk__in=[])
+        for begin, end in hours_between(int(hour), zone, since, until):  # by the index of the key
+            ids = {
+                "id__gte": first_of(milliseconds_of(begin - A_MINUTE)),
+                "id__lt": first_of(milliseconds_of(end + A_MINUTE)),
+            }
+            within |= Q(received_at__gte=begin, received_at__lt=end, **ids)
+        return queryset.filter(within)
 
 
 class CodeFilter(ChoiceFilter):

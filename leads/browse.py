@@ -240,6 +240,8 @@ class Browse:
     def counted_at_most(self) -> int:
         """Return how many of the newest leads are counted at most."""
         narrow = self.conditions.keys() - {"from", "to", "period"}
+        if any(self.conditions[name].is_sparse for name in narrow):
+            return COUNTED_UNORDERED
         is_ordered = any(self.conditions[name].is_ordered for name in narrow) or self._parts()
         return COUNTED_AT_MOST if is_ordered or narrow <= {"tests"} else COUNTED_UNORDERED
 

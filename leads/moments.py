@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 
 from django.utils import timezone
 
 from leads import caps
 
 YEARS = range(1970, 9000)
+LAST_HOUR = 23
 # Times that move with today, by their name in a URL.
 PERIODS = {
     "today": "Today",
@@ -55,3 +56,24 @@ def days_of(period: str, today: date) -> tuple[date, date]:
         return last.replace(day=1), last
     back = {"today": 0, "7d": 6, "30d": 29}[period]
     return today - timedelta(days=back), today
+
+
+def hours_between(
+    hour: int, zone: tzinfo, since: datetime, until: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return when an hour of the clock begins and ends, on each day of some time, cut to that.
+
+    An hour that the clock shows twice in a night is one of twice the length.
+    """
+    on, last = (one.astimezone(zone).date() for one in (since, until))
+    found = []
+    while on <= last:
+        is_last = hour == LAST_HOUR
+        begin = caps.midnight(on, zone, hour)
+        after = on + timedelta(days=1)
+        end = caps.midnight(after, zone) if is_last else caps.midnight(on, zone, hour + 1)
+        begin, end = max(begin, since), min(end, until)
+        if begin < end:
+            found.append((begin, end))
+        on = after
+    return found

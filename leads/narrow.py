@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import ExtractHour
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, IsNull
 from django.utils import timezone
 
 from leads import geography, masks, normalize
 from leads.models import Lead
-from leads.moments import PERIODS, bound, days_of, midnight
+from leads.moments import PERIODS, bound, days_of, hours_between, midnight
 from leads.reviews import Review
 from sources.models import Source, Tag
 from sources.rules import STANDING, Mode, Rule
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # So many values a filter may stand for, each with a query of its own in the statement.
 BRANCHES_AT_MOST = 40
 OPTIONS_AT_MOST = 200
+# So long a time an hour of the clock is told apart into days.
+HOURS_APART = timedelta(days=400)
 # Texts of codes and modes that findings are told apart into; few, unless somebody plays with rules.
 FOUND_AT_MOST = 1000
 HELD = (Lead.Status.BLOCKED, Lead.Status.REJECTED)
@@ -46,12 +48,14 @@ class Condition:
     """What one filter asks of a lead.
 
     `branches`: the same told apart into values that exclude each other, each of which an index has
-    in the order of the list. `is_ordered`: it is itself one such value.
+    in the order of the list. `is_ordered`: it is itself one such value. `is_sparse`: it fits leads
+    far apart in any order, so that few are counted.
     """
 
     q: Q
     branches: tuple[Q, ...] = ()
     is_ordered: bool = False
+    is_sparse: bool = False
 
 
 Options = list[tuple[str, str]]
@@ -185,7 +189,25 @@ def by_hour(browse: Browse, text: str) -> Condition:
     if name and name not in available_timezones():
         raise BadFilter("there is no such time zone.")
     zone = ZoneInfo(name) if name else timezone.get_current_timezone()
-    return Condition(Q(Exact(ExtractHour("received_at", tzinfo=zone), int(hour))))
+    since, until = times_of(browse)
+    if since and until and until - since <= HOURS_APART:  # by the index of time, hour by hour
+        spans = hours_between(int(hour), zone, since, until)
+        within = [Q(received_at__gte=begin, received_at__lt=end) for begin, end in spans]
+        return Condition(functools.reduce(operator.or_, within, Q(pk__in=[])), is_sparse=True)
+    return Condition(Q(Exact(ExtractHour("received_at", tzinfo=zone), int(hour))), is_sparse=True)
+
+
+def times_of(browse: Browse) -> tuple[datetime | None, datetime | None]:
+    """Return between which moments leads are kept by the filters of time that were read."""
+    since = until = None
+    if period := browse.chosen.get("period"):
+        first, last = days_of(period, timezone.localdate())
+        since, until = midnight(first), midnight(last + timedelta(days=1))
+    if text := browse.chosen.get("from"):
+        since = max(filter(None, (since, moment(text))))
+    if text := browse.chosen.get("to"):
+        until = min(filter(None, (until, moment(text, is_end=True))))
+    return since, until
 
 
 def told_hour(text: str) -> str:
@@ -199,7 +221,12 @@ def by_reviewed(browse: Browse, text: str) -> Condition:
     decided = Review.objects.filter(
         lead=OuterRef("pk"), decision__in=REVIEWED_BY, undone_by__isnull=True
     )
-    return Condition(Q(Exists(decided)) if text == "1" else ~Q(Exists(decided)))
+    # Not by EXISTS, of which PostgreSQL would make a join with all reviews there are.
+    one = Subquery(decided.order_by().values("decision")[:1])
+    if text == "0":
+        return Condition(Q(IsNull(one, True)), is_sparse=True)
+    # A decision changes the row: seen there, it saves most look-ups.
+    return Condition(Q(modified_at__isnull=False) & Q(IsNull(one, False)), is_sparse=True)
 
 
 def price_of(text: str) -> Decimal:

@@ -53,6 +53,7 @@ def main() -> int:
         service.manage("migrate", "--verbosity", "0")
         service.manage("seed_demo", "--posts", POSTS)
         service.manage("shell", "-c", DECIDE)
+        service.manage("counts", "--now")
         with service, sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=find_chromium(), args=["--no-sandbox"]
@@ -82,6 +83,8 @@ def take(page: Page, scheme: str) -> None:
     page.goto("/admin/desk/")
     page.keyboard.press("r")
     picture("desk")
+    page.goto("/admin/reports/?period=30d&by=" + ("day" if scheme == "light" else "state"))
+    picture("report")
     page.goto("/admin/leads/lead/?status=held&period=30d")
     picture("leads")
     page.keyboard.press("/")

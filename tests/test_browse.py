@@ -94,6 +94,7 @@ def many() -> list[Lead]:
                 source=source,
                 business=source.business,
                 received_at=at,
+                modified_at=at if status == "Rejected" else None,
                 is_test=number % 9 == 0,
                 compliance_status=status,
                 compliance_blocked_reason="" if status == "Approved" else "Because.",

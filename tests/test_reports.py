@@ -25,7 +25,7 @@ from leads.models import Lead
 from sources.models import Source, Vendor
 from sources.rules import Mode, Rule
 from tests.console_rows import client_of
-from tests.factories import Door, make_business, make_key, make_source
+from tests.factories import Door, make_business, make_key, make_source, suppress
 from tests.test_admin import signed_in
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
@@ -207,6 +207,18 @@ def test_reasons_are_of_leads_held_posts_refused_and_posts_turned_away(
         ("refused", "malformed-body"): (12, 3),
         ("turned away", "rate-limited"): (12, 3),
     }
+
+
+def test_a_lead_let_out_again_after_a_look_back_is_among_those_reviewed(door: Door) -> None:
+    door.send()
+    entry = suppress("512-555-0137", door.source.business, kind="internal")
+    entry.release(None, "A mistake.")
+    lead = Lead.objects.get()
+    lead.release(None, "", "The entry was a mistake.")
+    rollup.keep_now()
+    assert Report({}).total.numbers.reviewed == 1
+    assert [*Browse({"reviewed": "1"}).branches()[0]] == [lead]
+    assert not Browse({"reviewed": "0"}).branches()[0].exists()
 
 
 @pytest.mark.parametrize(
