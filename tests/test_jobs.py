@@ -303,7 +303,7 @@ def test_each_step_renews_the_lease() -> None:
     assert taken
     assert taken.lease
     make_due(job)
-    turn = Turn(job.id, taken.lease, bool, lambda: None)
+    turn = Turn(job.id, taken.lease, bool, lambda turn: None)
     with turn.step():
         pass
     assert fresh(job).due_at > timezone.now() + timedelta(seconds=30)
@@ -326,7 +326,7 @@ def test_a_long_job_leaves_off_when_told_and_goes_on_later() -> None:
 
 
 def test_a_turn_is_over_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    turn = Turn(enqueue("test-atomic").id, uuid4(), bool, lambda: None)
+    turn = Turn(enqueue("test-atomic").id, uuid4(), bool, lambda turn: None)
     assert not turn.is_over
     monkeypatch.setattr("leadping.jobs.tasks.TURN_SECONDS", -1)
     assert turn.is_over

@@ -133,7 +133,7 @@ class Turn:
         job_id: UUID,
         lease: UUID,
         is_stopping: Callable[[], bool],
-        watch: Callable[[], None],
+        watch: Callable[[Turn], None],
     ) -> None:
         self.job_id = job_id
         self.lease = lease
@@ -164,7 +164,11 @@ class Turn:
             yield
             if not self.is_finished:
                 self.hold(due_at=lease_end(), attempts=1)
-        self.watch()
+        self.watch(self)
+
+    def stay(self) -> None:
+        """Renew the lease; raises LeaseLost."""
+        self.hold(due_at=lease_end())
 
     def finish(self) -> None:
         """Note in a step that the job is done, so that neither is there without the other."""

@@ -14,7 +14,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -107,15 +107,22 @@ class Loop:
             self.done += 1
         return True
 
-    def between_steps(self) -> None:
-        """Do what cannot wait until a long job is done."""
+    def between_steps(self, turn: Turn) -> None:
+        """Do what cannot wait until a long job is done, without losing our hold on that."""
+
+        def meanwhile(urgent: Turn) -> None:
+            self.keep_up()
+            with suppress(LeaseLost):  # which the long job finds out itself
+                turn.stay()
+
         self.keep_up()
         now = time.monotonic()
         if now - self.urgent_at < IDLE_SECONDS:
             return
         self.urgent_at = now
         if job := take(self.me.name, is_urgent=True):
-            do(job, self.is_stopping, self.keep_up)
+            do(job, self.is_stopping, meanwhile)
+            meanwhile(turn)
 
     def leave(self) -> None:
         """Take our heartbeat away: nobody has to look for us."""
@@ -157,14 +164,14 @@ def take(worker: str, job_id: UUID | None = None, *, is_urgent: bool = False) ->
     return None
 
 
-def nothing() -> None:
+def nothing(turn: Turn) -> None:
     """Do nothing."""
 
 
 def do(
     job: Job,
     is_stopping: Callable[[], bool] = bool,
-    watch: Callable[[], None] = nothing,
+    watch: Callable[[Turn], None] = nothing,
 ) -> bool:
     """Do a job that was taken, and write what became of it; return whether it is done.
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from leadping.jobs.models import Job
+from leadping.jobs.tasks import Turn
 from leadping.jobs.worker import IDLE_SECONDS, do, one_at_a_time, take
 from leads.importing import NotImportable, bad_rows_as_csv, cancel, resume, start
 from leads.models import Suppression, SuppressionImport
@@ -116,7 +117,7 @@ class Command(ClearCommand):
             nonlocal is_told_to_stop
             is_told_to_stop = True
 
-        def tell() -> None:
+        def tell(turn: Turn | None = None) -> None:
             nonlocal told_at
             if time.monotonic() - told_at > TELL_EVERY_SECONDS:
                 told_at = time.monotonic()
