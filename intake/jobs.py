@@ -17,6 +17,8 @@ REPLAY = "replay-post"
 # How long the counts rest: this, or longer if counting took long, so that most time is for posts.
 COUNTED_EVERY_SECONDS = 2
 RESTS_TIMES = 3
+# So often it is looked for sources and zones of which not all days are counted.
+COMPLETED_EVERY_SECONDS = 10
 
 log = structlog.get_logger()
 
@@ -50,11 +52,20 @@ def replay_later(post_ids: Iterable[UUID], reason: str, by: Any = None) -> int:
 
 
 @task("keep-counts", is_atomic=False, every=timedelta(minutes=1), is_urgent=True)
-def keep_counts(turn: Turn) -> Outcome | timedelta:
+def keep_counts(turn: Turn) -> timedelta:
     """Count what has come or changed, for ever: the job is done again after a rest."""
     began = time.monotonic()
     rollup.keep(turn.step, turn.is_stopping)
     took = time.monotonic() - began
+    return timedelta(seconds=max(COUNTED_EVERY_SECONDS, took * RESTS_TIMES))
+
+
+@task("complete-counts", is_atomic=False, every=timedelta(minutes=1))
+def complete_counts(turn: Turn) -> Outcome | timedelta:
+    """Count all days of what is new or was thrown away, for ever.
+
+    A job of its own, which may take minutes: between its steps the days of now are kept.
+    """
     if not rollup.complete(turn.step, lambda: turn.is_over):
         return Outcome.AGAIN
-    return timedelta(seconds=max(COUNTED_EVERY_SECONDS, took * RESTS_TIMES))
+    return timedelta(seconds=COMPLETED_EVERY_SECONDS)

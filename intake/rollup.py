@@ -7,12 +7,16 @@ and those that a change has left a note for (`leads/counts.py`).
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache, partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -25,12 +29,13 @@ from django.utils import timezone
 from intake.balance import REPEATED
 from intake.counts import NAMES, CountedUntil, CountedZone, DayCount, Numbers
 from intake.models import Post, RefusalCount
+from intake.store import LENGTH
 from leads import masks
 from leads.caps import midnight
 from leads.counts import Recount
 from leads.models import Lead, Review
 from sources.models import Source, SourceKey
-from sources.sql import as_parameter, name_of, one_view, table
+from sources.sql import as_parameter, column, name_of, one_view, table
 
 By, Span = DayCount.By, DayCount.Span
 Counts = dict[tuple[str, str], Numbers]
@@ -42,8 +47,11 @@ GRACE = timedelta(minutes=2)
 # Now and then it is looked further back, for what took longer still: a machine that stood still.
 WIDE = timedelta(hours=26)
 WIDENED_EVERY = timedelta(hours=1)
-NOTES_AT_ONCE = 5000
-DAYS_AT_ONCE = 20
+NOTES_AT_ONCE = 50_000
+DELETED_AT_ONCE = 5000
+# After so long without writing anything, the hold on the job is renewed.
+HELD_SECONDS = 5
+DAYS_AT_ONCE = 31
 # Which column of a lead each kind of value is read from, and what of it everybody may see.
 VALUES: dict[str, tuple[str, Callable[[str], str]]] = {
     By.STATE: ("state", masks.state),
@@ -52,40 +60,68 @@ VALUES: dict[str, tuple[str, Callable[[str], str]]] = {
 }
 
 
-# --- one day --------------------------------------------------------------------------------------
+# --- some days ------------------------------------------------------------------------------------
 
 
-class Day:
-    """A day of a source in a zone while it is counted: its hours, and its counts so far."""
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour of a day by the clock: its name, from "00" to "23", and from when to when it is."""
 
-    def __init__(self, source_id: UUID, zone: ZoneInfo, on: date) -> None:
+    on: date
+    name: str
+    begins: datetime
+    ends: datetime
+
+
+class Count:
+    """Some days of a source in a zone, one after the other, and what is counted of them so far."""
+
+    def __init__(self, source_id: UUID, zone: ZoneInfo, days: list[date]) -> None:
         self.source_id = source_id
-        self.hours = hours_of(on, zone)
-        self.since, self.until = midnight(on, zone), midnight(on + timedelta(days=1), zone)
-        self.counts: Counts = defaultdict(Numbers)
+        self.hours = [one for on in days for one in hours_of(on, zone)]
+        self.days = sorted({one.on for one in self.hours})
+        self.ends = [one.ends for one in self.hours]
+        self.counts: dict[date, Counts] = {on: defaultdict(Numbers) for on in days}
 
-    def both(self, hour: str) -> tuple[Numbers, Numbers]:
-        """Return the numbers of the whole day and of one of its hours."""
-        return self.counts[By.TOTAL, ""], self.counts[By.HOUR, hour]
+    def both(self, hour: int) -> tuple[Numbers, Numbers]:
+        """Return the numbers of the whole day and of one of its hours, by the hour's place."""
+        one = self.hours[hour]
+        counts = self.counts[one.on]
+        return counts[By.TOTAL, ""], counts[By.HOUR, one.name]
 
     def hour_of(self, column: str) -> tuple[str, list[Any]]:
-        """Return the SQL of the hour in which a moment lies, and its parameters."""
-        field = Lead._meta.get_field("received_at")
-        *earlier, last = self.hours
-        words = " ".join(f"WHEN {column} < %s THEN '{hour}'" for hour, _, _ in earlier)
-        values = [as_parameter(field, end) for _, _, end in earlier]
-        return f"CASE {words} ELSE '{last[0]}' END", values
+        """Return the SQL of the place of the hour in which a moment lies, and its parameters."""
+        return place_of(column, self.ends, 0)
+
+    def day_of(self, column: str) -> tuple[str, list[Any]]:
+        """Return the SQL of the place of the day in which a moment lies, and its parameters."""
+        ends = {one.on: one.ends for one in self.hours}
+        return place_of(column, [ends[on] for on in self.days], 0)
 
     def within(self, column: str) -> tuple[str, list[Any]]:
-        """Return the SQL of being of this source and day, and its parameters."""
+        """Return the SQL of being of this source and these days, and its parameters."""
         source, moment = Lead._meta.get_field("source"), Lead._meta.get_field("received_at")
         values = [as_parameter(source, self.source_id)]
-        values += [as_parameter(moment, one) for one in (self.since, self.until)]
+        values += [as_parameter(moment, one) for one in (self.hours[0].begins, self.ends[-1])]
         return f"source_id = %s AND {column} >= %s AND {column} < %s", values
 
 
-def hours_of(on: date, zone: ZoneInfo) -> list[tuple[str, datetime, datetime]]:
-    """Return the hours of a day by the clock: each its name, when it begins and when it ends.
+def place_of(column: str, ends: list[datetime], first: int) -> tuple[str, list[Any]]:
+    """Return the SQL of the place, from `first` on, of the earliest end that is after a moment.
+
+    It halves what is left with each comparison; the last end is not asked for.
+    """
+    if len(ends) == 1:
+        return str(first), []
+    half = len(ends) // 2
+    before, values = place_of(column, ends[:half], first)
+    after, more = place_of(column, ends[half:], first + half)
+    end = as_parameter(Lead._meta.get_field("received_at"), ends[half - 1])
+    return f"CASE WHEN {column} < %s THEN {before} ELSE {after} END", [end, *values, *more]
+
+
+def hours_of(on: date, zone: ZoneInfo) -> list[Hour]:
+    """Return the hours of a day by the clock.
 
     An hour that the clock shows twice is one of twice the length; one that it skips is left out, of
     a day that a zone left out all of them.
@@ -93,21 +129,36 @@ def hours_of(on: date, zone: ZoneInfo) -> list[tuple[str, datetime, datetime]]:
     over = midnight(on + timedelta(days=1), zone)
     begins = [*(min(midnight(on, zone, hour), over) for hour in range(24)), over]
     return [
-        (f"{hour:02}", begin, end)
+        Hour(on, f"{hour:02}", begin, end)
         for hour, (begin, end) in enumerate(pairwise(begins))
         if begin < end
     ]
 
 
-def count(source_id: UUID, zone: ZoneInfo, on: date) -> Counts:
-    """Count one day of a source, by its rows as they are now; in four statements."""
-    day = Day(source_id, zone, on)
-    if day.hours:
-        count_leads(day)
-        count_reviews(day)
-        count_posts(day)
-        count_turned_away(day)
-    return {key: one for key, one in day.counts.items() if not one.is_empty}
+def count(source_id: UUID, zone: ZoneInfo, days: Iterable[date]) -> dict[date, Counts]:
+    """Count days of a source, by its rows as they are now; in four statements for a month."""
+    found: dict[date, Counts] = {}
+    for part in in_a_row(days):
+        one = Count(source_id, zone, part)
+        if one.hours:
+            count_leads(one)
+            count_reviews(one)
+            count_posts(one)
+            count_turned_away(one)
+        found |= one.counts
+    return found
+
+
+def in_a_row(days: Iterable[date]) -> Iterator[list[date]]:
+    """Yield days that follow each other, so many at a time at most."""
+    part: list[date] = []
+    for on in sorted(set(days)):
+        if part and (on != part[-1] + timedelta(days=1) or len(part) == DAYS_AT_ONCE):
+            yield part
+            part = []
+        part.append(on)
+    if part:
+        yield part
 
 
 def rows_of(sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
@@ -124,30 +175,31 @@ def units(amount: str) -> str:
     return f"CAST(coalesce(sum({amount}), 0) * 10000 AS bigint)"
 
 
-def count_leads(day: Day) -> None:
-    """Count the leads of the day, read once, in all and by each kind of value."""
-    hour, in_hour = day.hour_of("received_at")
-    within, in_day = day.within("received_at")
+def count_leads(these: Count) -> None:
+    """Count the leads of the days, read once, in all and by each kind of value."""
+    hour, in_hour = these.hour_of("received_at")
+    day, in_day = these.day_of("received_at")
+    within, values = these.within("received_at")
     price = name_of(Lead, "price")
-    kinds = {By.HOUR: "hour", By.FOUND: "found"} | {by: one[0] for by, one in VALUES.items()}
+    kinds = {By.FOUND: "found"} | {by: one[0] for by, one in VALUES.items()}
+    groups = [(By.HOUR, "hour", "''"), *((by, "day", name) for by, name in kinds.items())]
     parts = [
-        f"SELECT '{by}', {name}, compliance_status, count(*), {units(price)}, count({price}) "
-        f"FROM taken GROUP BY {name}, compliance_status"
-        for by, name in kinds.items()
+        f"SELECT '{by}', {place}, {value}, compliance_status, count(*), {units(price)}, "
+        f"count({price}) FROM taken GROUP BY 2, 3, 4"
+        for by, place, value in groups
     ]
-    columns = ["compliance_status", "found", "price", *(name for name, _ in VALUES.values())]
     sql = (
-        f"WITH taken AS MATERIALIZED (SELECT {hour} AS hour, {', '.join(columns)} "
-        f"FROM {table(Lead)} WHERE {within} AND NOT is_test) {' UNION ALL '.join(parts)}"
+        f"WITH taken AS MATERIALIZED (SELECT {hour} AS hour, {day} AS day, compliance_status, "
+        f"price, {', '.join(kinds.values())} FROM {table(Lead)} WHERE {within} AND NOT is_test) "
+        f"{' UNION ALL '.join(parts)}"
     )
-    for by, value, status, number, amount, priced in rows_of(sql, [*in_hour, *in_day]):
-        if by in VALUES:
-            value = VALUES[by][1](value)
-        found = [day.counts[by, value]]
+    for by, place, value, status, *numbers in rows_of(sql, [*in_hour, *in_day, *values]):
         if by == By.HOUR:
-            found.append(day.counts[By.TOTAL, ""])
-        for one in found:
-            take_leads(one, status, number, int(amount), priced)
+            for one in these.both(place):
+                take_leads(one, status, *numbers)
+            continue
+        seen = VALUES[by][1](value) if by in VALUES else value
+        take_leads(these.counts[these.days[place]][by, seen], status, *numbers)
 
 
 def take_leads(found: Numbers, status: str, number: int, amount: int, priced: int) -> None:
@@ -165,18 +217,21 @@ def take_leads(found: Numbers, status: str, number: int, amount: int, priced: in
     found.held_priced += priced
 
 
-def count_posts(day: Day) -> None:
-    """Count the posts of the day by what became of them, tests apart."""
-    hour, in_hour = day.hour_of("received_at")
-    within, in_day = day.within("received_at")
+def count_posts(these: Count) -> None:
+    """Count the posts of the days by what became of them, tests apart."""
+    hour, in_hour = these.hour_of("received_at")
+    within, values = these.within("received_at")
     sql = (
-        f"SELECT hour, outcome, is_test, has_lead, count(*) FROM (SELECT {hour} AS hour, outcome, "
-        f"lead_id IS NOT NULL AS has_lead, (SELECT is_test FROM {table(SourceKey)} AS k "
-        f"WHERE k.id = key_id) AS is_test FROM {table(Post)} WHERE {within}) AS taken "
-        "GROUP BY hour, outcome, is_test, has_lead"
+        f"SELECT hour, outcome, {column(SourceKey, 'is_test')}, has_lead, sum(number) FROM ("
+        f"SELECT {hour} AS hour, outcome, key_id, lead_id IS NOT NULL AS has_lead, "
+        f"count(*) AS number FROM {table(Post)} WHERE {within} "
+        "GROUP BY hour, outcome, key_id, has_lead) AS taken "
+        f"JOIN {table(SourceKey)} ON {column(SourceKey, 'id')} = key_id "
+        f"GROUP BY hour, outcome, {column(SourceKey, 'is_test')}, has_lead"
     )
-    for hour_of, outcome, is_test, has_lead, number in rows_of(sql, [*in_hour, *in_day]):
-        for one in day.both(hour_of):
+    for place, outcome, is_test, has_lead, summed in rows_of(sql, [*in_hour, *values]):
+        number = int(summed)
+        for one in these.both(place):
             if is_test:
                 one.tests += number
                 continue
@@ -186,29 +241,30 @@ def count_posts(day: Day) -> None:
             elif not has_lead:
                 one.refused += number
         if not is_test and not has_lead and outcome != REPEATED:
-            day.counts[By.REFUSED, outcome].refused += number
+            these.counts[these.hours[place].on][By.REFUSED, outcome].refused += number
 
 
-def count_turned_away(day: Day) -> None:
-    """Count the posts of the day of which nothing was kept, by why."""
-    hour, in_hour = day.hour_of("minute")
-    within, in_day = day.within("minute")
+def count_turned_away(these: Count) -> None:
+    """Count the posts of the days of which nothing was kept, by why."""
+    hour, in_hour = these.hour_of("minute")
+    within, values = these.within("minute")
     sql = (
         f"SELECT hour, code, sum(number) FROM (SELECT {hour} AS hour, code, "
         f"{name_of(RefusalCount, 'count')} AS number FROM {table(RefusalCount)} "
         f"WHERE {within}) AS taken GROUP BY hour, code"
     )
-    for hour_of, code, number in rows_of(sql, [*in_hour, *in_day]):
-        for one in (*day.both(hour_of), day.counts[By.TURNED_AWAY, code]):
+    for place, code, number in rows_of(sql, [*in_hour, *values]):
+        of_code = these.counts[these.hours[place].on][By.TURNED_AWAY, code]
+        for one in (*these.both(place), of_code):
             one.turned_away += int(number)
 
 
-def count_reviews(day: Day) -> None:
-    """Count the leads of the day that staff decided, and how long they had waited."""
+def count_reviews(these: Count) -> None:
+    """Count the leads of the days that staff decided, and how long they had waited."""
     rows = Review.objects.filter(
-        lead__source=day.source_id,
-        lead__received_at__gte=day.since,
-        lead__received_at__lt=day.until,
+        lead__source=these.source_id,
+        lead__received_at__gte=these.hours[0].begins,
+        lead__received_at__lt=these.ends[-1],
         lead__is_test=False,
     ).order_by("lead", "at", "id")
     names = ("received_at", "replayed_at", *(name for name, _ in VALUES.values()))
@@ -224,9 +280,11 @@ def count_reviews(day: Day) -> None:
             continue
         decided.add(lead)
         waited = at - waiting.get(lead, replayed_at or received_at)
+        place = bisect_right(these.ends, received_at)
+        counts = these.counts[these.hours[place].on]
         kinds = zip(VALUES.items(), values, strict=True)
-        of_values = [day.counts[by, mask(value)] for (by, (_, mask)), value in kinds]
-        for one in (*day.both(day_hour(day, received_at)), *of_values):
+        of_values = [counts[by, mask(value)] for (by, (_, mask)), value in kinds]
+        for one in (*these.both(place), *of_values):
             one.reviewed += 1
             one.review_seconds += max(0, int(waited.total_seconds()))
             one.reviewed_in_day += waited < timedelta(days=1)
@@ -235,35 +293,38 @@ def count_reviews(day: Day) -> None:
 DECIDED = (Review.Decision.RELEASE, Review.Decision.REJECT)
 
 
-def day_hour(day: Day, at: datetime) -> str:
-    """Return in which hour of the day a moment lies."""
-    return next(hour for hour, _, end in day.hours if at < end)
-
-
 # --- what is written ------------------------------------------------------------------------------
+
+# What a row is of; with a source and a zone, each is there once.
+KEY = ("source", "on", "zone", "by", "span", "value")
+numbers_of: Callable[[Numbers], tuple[int, ...]] = attrgetter(*NAMES)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """By what rows of a source in a zone differ from a new count."""
+    """By what rows of a source in a zone differ from a new count: values of `KEY` and `NAMES`."""
 
-    write: list[DayCount]
+    write: list[tuple[Any, ...]]
     delete: list[int]
+
+    def __bool__(self) -> bool:
+        return bool(self.write or self.delete)
 
 
 def changed(source_id: UUID, zone: str, span: str, days: Days) -> Change:
     """Return what has to be written so that these days, or months, are as they were counted now."""
     rows = DayCount.objects.filter(source=source_id, zone=zone, span=span, on__in=list(days))
-    have = {(one.on, one.by, one.value): one for one in rows}
+    have = {
+        (on, by, value): (pk, tuple(numbers))
+        for pk, on, by, value, *numbers in rows.values_list("pk", "on", "by", "value", *NAMES)
+    }
     write = []
     for on, counts in days.items():
-        for (by, value), numbers in counts.items():
-            old = have.pop((on, by, value), None)
-            if old is None or old.numbers != numbers:
-                more: dict[str, Any] = {name: getattr(numbers, name) for name in NAMES}
-                more |= {"source_id": source_id, "zone": zone, "span": span}
-                write.append(DayCount(on=on, by=by, value=value, **more))
-    return Change(write, [one.pk for one in have.values()])
+        for (by, value), one in counts.items():
+            numbers = numbers_of(one)
+            if any(numbers) and have.pop((on, by, value), (0, ()))[1] != numbers:
+                write.append((source_id, on, zone, by, span, value, *numbers))
+    return Change(write, [pk for pk, _ in have.values()])
 
 
 def summed(source_id: UUID, zone: str, month: date) -> Counts:
@@ -281,15 +342,28 @@ def next_month(on: date) -> date:
 
 
 def write(change: Change) -> None:
-    """Write what differs."""
+    """Write what differs; past the models, which would take longer than the counting."""
     DayCount.objects.filter(pk__in=change.delete).delete()
-    DayCount.objects.bulk_create(
-        change.write,
-        batch_size=500,
-        update_conflicts=True,
-        unique_fields=["source", "zone", "by", "span", "on", "value"],
-        update_fields=NAMES,
-    )
+    if not change.write:
+        return
+    fields: list[Any] = [DayCount._meta.get_field(name) for name in (*KEY, *NAMES)]
+    # All else, texts and numbers, is as the database takes it.
+    source, on = (cache(partial(as_parameter, field)) for field in fields[:2])
+    rows = [(source(row[0]), on(row[1]), *row[2:]) for row in change.write]
+    own, names = (", ".join(name_of(DayCount, one) for one in part) for part in (KEY, NAMES))
+    new = ", ".join(f"{one} = excluded.{one}" for one in NAMES)
+    into = f"INSERT INTO {table(DayCount)} ({own}, {names})"
+    over = f"ON CONFLICT ({own}) DO UPDATE SET {new}"
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            marks = ", ".join(["%s"] * len(fields))
+            cursor.executemany(f"{into} VALUES ({marks}) {over}", rows)
+            return
+        arrays = ", ".join(
+            f"%s::{LENGTH.sub('', str(one.db_type(connection)))}[]" for one in fields
+        )
+        columns = [list(one) for one in zip(*rows, strict=True)]
+        cursor.execute(f"{into} SELECT * FROM unnest({arrays}) {over}", columns)
 
 
 def recount(source_id: UUID, zone: str, days: Iterable[date], step: Step, **noted: Any) -> None:
@@ -301,20 +375,18 @@ def recount(source_id: UUID, zone: str, days: Iterable[date], step: Step, **note
     while True:
         row, _ = CountedZone.objects.get_or_create(source_id=source_id, zone=zone)
         with one_view():
-            found = {on: count(source_id, ZoneInfo(zone), on) for on in wanted}
+            found = count(source_id, ZoneInfo(zone), wanted)
             change = changed(source_id, zone, Span.DAY, found)
-        is_same = not (change.write or change.delete)
-        if is_same and not noted:
+        if not (change or noted):
             return
         with step():
             mine = CountedZone.objects.filter(pk=row.pk, version=row.version)
             if not mine.update(version=F("version") + 1, **noted):
                 continue
-            if not is_same:
-                write(change)
-                months = {on.replace(day=1) for on in wanted}
-                sums = {month: summed(source_id, zone, month) for month in months}
-                write(changed(source_id, zone, Span.MONTH, sums))
+            write(change)
+            months = {on.replace(day=1) for on in wanted}
+            sums = {month: summed(source_id, zone, month) for month in months}
+            write(changed(source_id, zone, Span.MONTH, sums))
         return
 
 
@@ -344,17 +416,17 @@ def zones_by_source() -> dict[UUID, str]:
     return dict(Source.objects.values_list("id", "time_zone"))
 
 
-def arrivals(since: datetime) -> list[tuple[UUID, datetime, datetime]]:
-    """Return between which moments something came, since one, by source and kind of row."""
-    leads = Lead.objects.filter(received_at__gte=since)
-    posts = Post.objects.without_new_lead().filter(received_at__gte=since)
+def arrivals(since: datetime, until: datetime) -> list[tuple[UUID, datetime, datetime]]:
+    """Return between which moments something came in a time, by source and kind of row."""
+    leads = Lead.objects.filter(received_at__range=(since, until))
+    posts = Post.objects.without_new_lead().filter(received_at__range=(since, until))
     # Of each source by itself, for which there is an index.
-    counts = RefusalCount.objects.filter(source__in=list(zones_by_source()))
+    counts = RefusalCount.objects.filter(source__in=Source.objects.values("id"))
     spans: list[tuple[UUID, datetime, datetime]] = []
     for rows, moment in (
         (leads, "received_at"),
         (posts, "received_at"),
-        (counts.filter(minute__gte=since - GRACE), "minute"),
+        (counts.filter(minute__range=(since - GRACE, until)), "minute"),
     ):
         ends = rows.order_by().values("source").annotate(first=Min(moment), last=Max(moment))
         spans += ends.values_list("source", "first", "last")
@@ -379,22 +451,32 @@ def keep(step: Step, is_stopping: Callable[[], bool], now: datetime | None = Non
     """
     at = now or timezone.now()
     until, _ = CountedUntil.objects.get_or_create(pk=1)
-    is_wide = until.widened_at is None or at - until.widened_at >= WIDENED_EVERY
-    spans = arrivals(min(until.at or at, at) - (WIDE if is_wide else GRACE))
+    # Or the clock was set back, and who knows what it had said before.
+    is_wide = until.widened_at is None or not timedelta() <= at - until.widened_at < WIDENED_EVERY
+    since = min(until.at or at, at) - (WIDE if is_wide else GRACE)
+    # What says that it comes yet, by a clock that is wrong, is left until then.
+    spans = arrivals(since, at + WIDE)
+    held = time.monotonic()
     while True:
         notes = list(Recount.objects.values_list("id", "source", "received_at")[:NOTES_AT_ONCE])
-        moments = [(source_id, at, at) for _, source_id, at in notes]
+        moments = [(source_id, moment, moment) for _, source_id, moment in notes]
         for (source_id, zone), days in days_of([*spans, *moments]).items():
-            recount(source_id, zone, days, step)
-            if is_stopping():
-                return
+            for part in in_a_row(days):
+                recount(source_id, zone, part, step)
+                if is_stopping():
+                    return
+                if time.monotonic() - held > HELD_SECONDS:
+                    with step():  # or who counts what is as it was would be taken for dead
+                        held = time.monotonic()
         if not notes:
             break
-        with step():
-            Recount.objects.filter(id__in=[one for one, _, _ in notes]).delete()
+        for first in range(0, len(notes), DELETED_AT_ONCE):
+            with step():
+                ids = [one for one, _, _ in notes[first : first + DELETED_AT_ONCE]]
+                Recount.objects.filter(id__in=ids).delete()
         spans = []
     took = timezone.now() - at if now is None else timedelta()
-    noted = {"at": at, "took_ms": took // timedelta(milliseconds=1)}
+    noted = {"at": at, "took_ms": max(took // timedelta(milliseconds=1), 0)}
     if is_wide:
         noted["widened_at"] = at
     with step():
@@ -402,11 +484,21 @@ def keep(step: Step, is_stopping: Callable[[], bool], now: datetime | None = Non
 
 
 def days_of(spans: Iterable[tuple[UUID, datetime, datetime]]) -> dict[tuple[UUID, str], set[date]]:
-    """Return which days of which source and zone some times touch."""
-    sources, viewers = zones_by_source(), console_zone()
+    """Return which days of which source and zone some times touch.
+
+    Also in a zone that is no longer the source's, for as long as its counts are there: it may
+    become it again before they are gone.
+    """
+    wanted = list(spans)
+    if not wanted:
+        return {}
+    own, viewers = zones_by_source(), console_zone()
+    zones = {source_id: zones_of(zone, viewers) for source_id, zone in own.items()}
+    for source_id, zone in CountedZone.objects.values_list("source", "zone"):
+        zones.setdefault(source_id, set()).add(zone)
     days: dict[tuple[UUID, str], set[date]] = defaultdict(set)
-    for source_id, first, last in spans:
-        for zone in zones_of(sources[source_id], viewers):
+    for source_id, first, last in wanted:
+        for zone in zones.get(source_id, ()):  # none, if it was deleted just now
             days[source_id, zone].update(days_between(first, last, zone))
     return days
 
@@ -423,14 +515,14 @@ def complete(step: Step, is_over: Callable[[], bool], now: datetime | None = Non
     for source_id, own in sources.items():
         for zone in sorted(zones_of(own, viewers)):
             is_done, counted_on = known.pop((source_id, zone), (False, None))
-            while not is_done:
-                first = first_of(source_id)
-                wanted = days_between(first, now or timezone.now(), zone) if first else []
-                left = [on for on in wanted if counted_on is None or on > counted_on]
-                part = left[:DAYS_AT_ONCE]
-                is_done = len(left) == len(part)
-                counted_on = part[-1] if part else counted_on
-                recount(source_id, zone, part, step, counted_on=counted_on, is_complete=is_done)
+            if is_done:
+                continue
+            days = all_days(source_id, zone, now or timezone.now())
+            parts = list(in_a_row(on for on in days if counted_on is None or on > counted_on))
+            for number, part in enumerate(parts or [[]], 1):
+                noted = {"counted_on": part[-1] if part else counted_on}
+                is_done = number >= len(parts)
+                recount(source_id, zone, part, step, is_complete=is_done, **noted)
                 if is_over():
                     return False
     for source_id, zone in known:  # in which nobody counts any more
@@ -438,6 +530,14 @@ def complete(step: Step, is_over: Callable[[], bool], now: datetime | None = Non
             DayCount.objects.filter(source=source_id, zone=zone).delete()
             CountedZone.objects.filter(source=source_id, zone=zone).delete()
     return True
+
+
+def all_days(source_id: UUID, zone: str, now: datetime) -> set[date]:
+    """Return the days on which something came by a source, or of which there are counts."""
+    days = set(DayCount.objects.filter(source=source_id, zone=zone).values_list("on", flat=True))
+    if first := first_of(source_id):
+        days.update(days_between(first, now, zone))
+    return days
 
 
 # --- by hand --------------------------------------------------------------------------------------
@@ -462,23 +562,17 @@ def keep_now(now: datetime | None = None) -> None:
 def faults_of(source_id: UUID, zone: str) -> Iterator[str]:
     """Yield by what the counts of a source in a zone differ from its rows, a sentence for each."""
     with one_view():
-        rows = DayCount.objects.filter(source=source_id, zone=zone)
-        days = set(rows.filter(span=Span.DAY).values_list("on", flat=True).distinct())
-        if first := first_of(source_id):
-            days.update(days_between(first, timezone.now(), zone))
-        months = {on.replace(day=1) for on in days}
-        months.update(rows.filter(span=Span.MONTH).values_list("on", flat=True).distinct())
-        for span, each in ((Span.DAY, days), (Span.MONTH, months)):
-            for on in sorted(each):
-                of_rows = (
-                    count(source_id, ZoneInfo(zone), on)
-                    if span == Span.DAY
-                    else summed(source_id, zone, on)
-                )
-                change = changed(source_id, zone, span, {on: of_rows})
-                named = f"{span.label} {on} in {zone}"
-                for one in change.write:
-                    told = f"{one.get_by_display()} {one.value}".strip()
-                    yield f"{named}: {told} is not as the rows have it."
+        days = all_days(source_id, zone, timezone.now())
+        months = sorted({on.replace(day=1) for on in days})
+        for month in months:
+            of_month = [on for on in days if on.replace(day=1) == month]
+            counted = count(source_id, ZoneInfo(zone), of_month)
+            sums = {month: summed(source_id, zone, month)}
+            for span, found in ((Span.DAY, counted), (Span.MONTH, sums)):
+                change = changed(source_id, zone, span, found)
+                for _, on, _, by, _, value, *_ in change.write:
+                    told = f"{By(by).label} {value}".strip()
+                    yield f"{span.label} {on} in {zone}: {told} is not as the rows have it."
                 if change.delete:
+                    named = f"{span.label}s from {min(found)} on in {zone}"
                     yield f"{named}: {len(change.delete)} counts are of nothing."

@@ -20,8 +20,8 @@ from django.db import connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 
-from intake import store, trouble
-from intake.models import Replay
+from intake import rollup, store, trouble
+from intake.models import CountedZone, DayCount, Replay
 from intake.replay import IsALead, Replayed, replay
 from leadping.jobs.worker import Loop, do, take
 from leads.caps import CapCounter
@@ -455,3 +455,55 @@ def test_a_lock_that_is_not_had_in_time_is_told_and_keeps_what_was_typed(setting
     assert "Somebody else is at this person just now" in page
     lead.refresh_from_db()
     assert lead.compliance_status == Lead.Status.BLOCKED
+
+
+def test_of_two_that_count_a_day_at_once_the_later_view_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the one that was slower would write what was true before."""
+    door = Door(fast_source())
+    post_of(door, 1)()
+    is_read, may_write = threading.Event(), threading.Event()
+    real = rollup.changed
+
+    def held_up(*given: Any) -> Any:
+        change = real(*given)
+        if threading.current_thread().name == "slow" and not is_read.is_set():
+            is_read.set()
+            assert may_write.wait(30)
+        return change
+
+    monkeypatch.setattr(rollup, "changed", held_up)
+
+    def slow() -> None:
+        threading.current_thread().name = "slow"
+        rollup.keep_now()
+
+    def fast() -> None:
+        assert is_read.wait(30)
+        post_of(door, 2)()
+        rollup.keep_now()
+        may_write.set()
+
+    assert at_once([slow, fast]) == [None, None]
+    row = DayCount.objects.get(by="total", span="day", zone=door.source.time_zone)
+    assert row.numbers.received == 2
+    zones = CountedZone.objects.values_list("source", "zone")
+    assert [fault for one in zones for fault in rollup.faults_of(*one)] == []
+
+
+def test_passes_posts_and_decisions_at_once_leave_the_right_counts() -> None:
+    for _ in range(3):
+        source = fast_source()
+        door = Door(source)
+        post_of(door, 0, phone="512-155-0102")()
+        lead = Lead.objects.get(source=source)
+        posts = [post_of(door, one) for one in range(8)]
+        release = partial(lead.release, None, "", "Looked at it")
+        results = at_once([*posts, release, *([rollup.keep_now] * 4)])
+        assert not [one for one in results if isinstance(one, Exception)]
+        rollup.keep_now()
+        zones = CountedZone.objects.filter(source=source).values_list("source", "zone")
+        assert [fault for one in zones for fault in rollup.faults_of(*one)] == []
+        rows = DayCount.objects.filter(source=source, by="total", span="day")
+        assert {(one.received, one.approved, one.blocked) for one in rows} == {(9, 9, 0)}

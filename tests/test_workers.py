@@ -200,10 +200,10 @@ def test_jobs_of_workers_that_are_killed_are_each_done_with_effects_exactly_once
     assert "all fit" in service.manage("reconcile", "--quiet")
 
 
-def write_list(path: Path) -> None:
-    """Write a list of ROWS numbers, each different, and a bad row for each thousand."""
+def write_list(path: Path, rows: int = ROWS) -> None:
+    """Write a list of so many numbers, each different, and a bad row for each thousand."""
     chance = random.Random(3)
-    numbers = chance.sample(range(2_000_000_000, 9_999_999_999), ROWS)
+    numbers = chance.sample(range(2_000_000_000, 9_999_999_999), rows)
     with path.open("w") as file:
         file.write("phone\n")
         for at, number in enumerate(numbers):
@@ -258,6 +258,46 @@ def wait_until_in_the_middle(service: Service) -> None:
         while not session.execute(COUNT_ENTRIES).fetchone()[0]:  # a command would come too late
             assert time.monotonic() < give_up_at
             time.sleep(0.005)
+
+
+LOOK_AT_COUNTS = """
+import json
+from intake.models import CountedZone, DayCount, Post
+from leads.models import SuppressionImport
+total = DayCount.objects.filter(by="total", span="day", zone="America/New_York")
+zones = CountedZone.objects.all()
+print(json.dumps({
+    "counted": sum(total.values_list("received", flat=True)),
+    "posts": Post.objects.count(),
+    "complete": list(zones.values_list("is_complete", flat=True).distinct()),
+    "imports": list(SuppressionImport.objects.values_list("state", flat=True)),
+}))
+"""
+
+
+def test_counts_are_kept_while_a_long_job_runs(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    write_list(path, ROWS * 8)
+    business = ("--business", "Other")
+    service.make_source("--name", "other", *business)
+    service.manage("import_suppressions", str(path), "--later", "--kind", "internal", *business)
+    worker = spawn(service, "run_worker")
+    try:
+        with posting(service):
+            wait_until_in_the_middle(service)
+            give_up_at = time.monotonic() + 60
+            while not (found := look(service, LOOK_AT_COUNTS))["counted"]:
+                assert time.monotonic() < give_up_at
+            assert found["imports"] != ["done"], "The list is too short for this test."
+        give_up_at = time.monotonic() + 60
+        while found["counted"] < found["posts"] or found["complete"] != [True]:
+            assert time.monotonic() < give_up_at, found
+            found = look(service, LOOK_AT_COUNTS)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    service.manage("counts", "--now")
+    assert "All counts are as the rows have them." in service.manage("counts", "--check")
 
 
 def test_make_run_does_what_is_left_for_later(tmp_path: Path) -> None:
