@@ -51,7 +51,8 @@ class Task:
     One that `is_atomic` runs in one transaction with the note that it is done, so that whatever it
     writes to the database is there exactly once. Any other commits its own steps, each under
     `Turn.step`, and must be safe to run twice. `every`: it is asked for by the worker, so often.
-    One that `is_urgent` is done between the steps of another.
+    One that `is_urgent` is done between the steps of another. `given_up` is called with the
+    payload, in the transaction that gives the job up.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Task:
     every: timedelta | None
     max_attempts: int
     is_urgent: bool
+    given_up: Callable[..., None] | None = None
 
 
 TASKS: dict[str, Task] = {}
@@ -72,6 +74,7 @@ def task(
     every: timedelta | None = None,
     max_attempts: int = MAX_ATTEMPTS,
     is_urgent: bool = False,
+    given_up: Callable[..., None] | None = None,
 ) -> Callable[[Run], Run]:
     """Make a function a task: it is called with a Turn and the job's payload as keywords.
 
@@ -82,7 +85,7 @@ def task(
 
     def known(run: Run) -> Run:
         assert kind not in TASKS, kind
-        TASKS[kind] = Task(kind, run, is_atomic, every, max_attempts, is_urgent)
+        TASKS[kind] = Task(kind, run, is_atomic, every, max_attempts, is_urgent, given_up)
         return run
 
     return known

@@ -224,7 +224,9 @@ def fail(job: Job, turn: Turn, error: Exception) -> None:
     log.error(event, job_id=str(job.id), kind=job.kind, attempts=job.attempts, exc_info=error)
     try:
         if is_last:
-            turn.hold(state=Job.State.FAILED, lease=None, finished_at=Now(), error=told)
+            with transaction.atomic():
+                turn.hold(state=Job.State.FAILED, lease=None, finished_at=Now(), error=told)
+                tell_given_up(job)
         else:
             later = timedelta(seconds=pause_seconds(job.attempts))
             turn.hold(state=Job.State.WAITING, lease=None, due_at=Now() + later, error=told)
@@ -237,7 +239,14 @@ def give_up(job: Job) -> None:
     job.state, job.lease, job.finished_at = Job.State.FAILED, None, timezone.now()
     job.error = job.error or "The worker died of it each time."
     job.save(update_fields=["state", "lease", "error", "finished_at"])
+    tell_given_up(job)
     log.error("job.given_up", job_id=str(job.id), kind=job.kind, attempts=job.attempts)
+
+
+def tell_given_up(job: Job) -> None:
+    """Let the task write what becomes of what the job was to do."""
+    if told := TASKS[job.kind].given_up:
+        told(**job.payload)
 
 
 def told_of(error: Exception) -> str:
