@@ -171,6 +171,21 @@ def person_of(lead: Lead, *, is_revealed: bool) -> list[Shown]:
 
 def who(lead: Lead) -> str:
     """Return the masked person in one line, for lists."""
-    named = " ".join(filter(None, (name(lead.first_name), name(lead.last_name))))
-    reached = phone(lead.phone) or email(lead.email)
-    return " · ".join(filter(None, (named, reached))) or "erased"
+    return person(lead.first_name, lead.last_name, lead.phone, lead.email) or "erased"
+
+
+def person(first_name: str, last_name: str, number: str, address: str) -> str:
+    """Return the masked person in one line, "" for one of whom nothing is left."""
+    return in_one_line(name(first_name), name(last_name), phone(number) or email(address))
+
+
+def in_one_line(first_name: str, last_name: str, number: str, address: str = "") -> str:
+    """Return who somebody is and how they are reached, in one line, as it is given."""
+    named = f"{first_name} {last_name}" if first_name and last_name else first_name or last_name
+    reached = number or address
+    return f"{named} · {reached}" if named and reached else named or reached
+
+
+def certificate(url: str, certificate_id: str) -> str:
+    """Return the URL of a certificate; of what came in its place, and may name the person, less."""
+    return url if certificate_id else site(url)
