@@ -90,6 +90,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # How long a worker may be silent before another takes its job; each step of a job renews it.
 JOB_LEASE_SECONDS = env.int("JOB_LEASE_SECONDS", default=60)
 
+# How long the file of an export can be fetched.
+EXPORT_KEPT_HOURS = env.int("EXPORT_KEPT_HOURS", default=72)
+
 # --- what is installed ------------------------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -7,12 +7,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, task
-from leads import importing
+from leads import exporting, importing
 from leads.counts import count_again
-from leads.models import Lead, SuppressionImport
+from leads.models import Export, Lead, SuppressionImport
 from leads.normalize import name_key
 from leads.reviews import found_in
 
+# A minute or so of trying: somebody waits for the file.
+EXPORT_ATTEMPTS = 5
 DESK_DAYS = timedelta(days=3)
 DESK_AT_ONCE = 1000
 FILED_WITHIN = timedelta(hours=3)
@@ -29,6 +31,23 @@ def forget_leftovers_of_imports(turn: Turn) -> Outcome:
     """Delete what is kept of the files of imports that are long over."""
     is_more = importing.forget_leftovers(timezone.now())
     return Outcome.AGAIN if is_more else Outcome.DONE
+
+
+@task(
+    exporting.TASK,
+    is_atomic=False,
+    max_attempts=EXPORT_ATTEMPTS,
+    given_up=exporting.give_up,
+)
+def export(turn: Turn, export_id: str) -> Outcome:
+    """Go on with an export."""
+    return exporting.work(Export.objects.select_related("by").get(id=export_id), turn)
+
+
+@task(exporting.FORGET_TASK, is_atomic=False, every=timedelta(minutes=10))
+def forget_files_of_exports(turn: Turn) -> Outcome:
+    """Delete the files of exports that are over their time."""
+    return exporting.forget_files(turn, timezone.now())
 
 
 @task("put-on-desk", every=timedelta(minutes=10))

@@ -13,6 +13,13 @@ from django.utils import timezone
 from leads.caps import CapCounter
 from leads.compliance import judge
 from leads.counts import Recount, count_again
+from leads.exports import (
+    Export,
+    ExportChunk,
+    ExportDownload,
+    ExportedLeads,
+    ExportSchedule,
+)
 from leads.facts import decide, gather, lock_person, periods_for
 from leads.findings import Facts, Finding, Overrule, Verdict, joined
 from leads.imports import BadRow, ImportChunk, StagedRow, SuppressionImport
@@ -52,6 +59,11 @@ __all__ = [
     "CapCounter",
     "Claim",
     "Disclosure",
+    "Export",
+    "ExportChunk",
+    "ExportDownload",
+    "ExportSchedule",
+    "ExportedLeads",
     "ImportChunk",
     "Lead",
     "LookBack",
@@ -231,6 +243,8 @@ class Lead(models.Model):
         permissions = [
             ("review_lead", "Can release and reject leads at the review desk"),
             ("reveal_lead", "Can reveal the person of a lead or post, with a reason"),
+            ("export_lead", "Can export leads and reports, the person masked"),
+            ("export_person", "Can export leads with the person, with a reason"),
         ]
         constraints = [
             # One lead per vendor's own id, for ever; also the look-up of a repeat. Tests apart:
@@ -481,6 +495,10 @@ class Lead(models.Model):
             {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
             for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
         ]
+        for row in ExportedLeads.objects.of_lead(self).filter(at__gte=since, at__lte=until):
+            if row.names(self.id):
+                who, how = f"user {row.export.by}", Disclosure.How.EXPORT.value
+                shown.append({"who": who, "how": how, "at": row.at.isoformat()})
         # The posts are of intake, which hangs them on its leads; answered a while after they came.
         # One that staff replayed was not answered with the lead.
         repeats = self.posts.filter(outcome="repeated", status=201, received_at__lte=until)
