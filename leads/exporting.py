@@ -115,17 +115,24 @@ class Leads(Kind):
             raise NotExportable(" ".join(filter(None, (*faults, found.trouble))))
         return found
 
-    def checked(self, query: str, by: Any) -> str:
+    def checked(self, query: str, by: Any, at: datetime) -> str:
         given = QueryDict(query).dict()
         for name in ("after", "before"):
             given.pop(name, None)
         found = self.browse(encoded(given), by)
-        still = standing_still(found)
+        still = standing_still(found, at)
         names = ",".join(one.name for one in found.columns)
         return self.browse(found.query(("from", "to", "period"), **still), by).query(cols=names)
 
     def title(self, query: str) -> str:
-        return "Leads, the oldest first" if "order=oldest" in query else "Leads, the newest first"
+        return f"Leads, the {QueryDict(query).get('order', 'newest')} first"
+
+    def told(self, query: str, by: Any) -> list[tuple[str, str]]:
+        return [(one.label, one.value) for one in self.browse(query, by).chips()]
+
+    def widened(self, query: str) -> str:
+        given = QueryDict(query).dict() | {"cols": ",".join(columns.BY_NAME)}
+        return encoded(given)
 
     def fields(self, query: str, *, is_masked: bool) -> list[Field]:
         return [one.field(is_masked=is_masked) for one in chosen(query)]
@@ -164,15 +171,15 @@ def chosen(query: str) -> list[columns.Column]:
     return [columns.BY_NAME[one] for one in names if one in columns.BY_NAME]
 
 
-def standing_still(browse: Browse) -> dict[str, str]:
-    """Return the ends of the list's time as it is now, of a period that moves with the day."""
+def standing_still(browse: Browse, at: datetime) -> dict[str, str]:
+    """Return the ends of the list's time as it is at a moment, where it moves with the day."""
     given: dict[str, str] = {
         name: text for name, text in browse.chosen.items() if name in ("from", "to")
     }
     period = browse.chosen.get("period")
     if not period:
         return given
-    first, last = days_of(period, timezone.localdate())
+    first, last = days_of(period, timezone.localdate(at))
     begins, ends = midnight(first), midnight(last + timedelta(days=1))
     if "from" not in given or bound(given["from"]) < begins:
         given["from"] = first.isoformat()
@@ -246,13 +253,17 @@ def ask(
     again_of: Export | None = None,
     schedule: ExportSchedule | None = None,
     estimate: Estimate | None = None,
+    at: datetime | None = None,
 ) -> Export:
-    """Have a worker make a file, and return the record of that; raises NotExportable."""
+    """Have a worker make a file, and return the record of that; raises NotExportable.
+
+    `at`: by which day a period counts that moves with it, by default today.
+    """
     kind, found = kind_of(kind_name), format_of(format_name)
     is_masked |= not kind.has_persons
     check_rights(by, kind, is_masked=is_masked)
     with in_zone():
-        query = kind.checked(query, by)
+        query = kind.checked(query, by, at or timezone.now())
         if estimate is None:
             estimate = kind.estimate(query, by)
     one = recorded(by, kind, query, found, is_masked, reason)

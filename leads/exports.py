@@ -6,7 +6,7 @@ What can be exported is a `Kind` in `KINDS`. One of few rows without persons, as
         name, label = "report", "Report"
         permissions = ("leads.view_lead",)          # besides `leads.export_lead`
 
-        def checked(self, query, by): ...            # the query in one form; raises NotExportable
+        def checked(self, query, by, at): ...        # the query in one form; raises NotExportable
         def title(self, query): ...                  # a line for pages, of what is in the file
         def fields(self, query, *, is_masked): ...   # list[leads.files.Field], for the file
         def rows(self, query): ...                   # yields a tuple of cells for each row
@@ -100,8 +100,16 @@ class Kind:
     has_persons = False
     is_written = False
 
-    def checked(self, query: str, by: Any) -> str:
-        """Return a query in one form, with times that stand still; raises NotExportable."""
+    def checked(self, query: str, by: Any, at: datetime) -> str:
+        """Return a query in one form, its times as they are at a moment; raises NotExportable."""
+        return query
+
+    def told(self, query: str, by: Any) -> list[tuple[str, str]]:
+        """Return what a query asks for, each as a label and a value, for pages."""
+        return []
+
+    def widened(self, query: str) -> str:
+        """Return a query for all columns that there are."""
         return query
 
     def title(self, query: str) -> str:

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from leadping.jobs.tasks import Outcome, Turn, task
-from leads import exporting, importing
+from leads import exporting, importing, scheduling
 from leads.counts import count_again
 from leads.models import Export, Lead, SuppressionImport
 from leads.normalize import name_key
@@ -42,6 +42,12 @@ def forget_leftovers_of_imports(turn: Turn) -> Outcome:
 def export(turn: Turn, export_id: str) -> Outcome:
     """Go on with an export."""
     return exporting.work(Export.objects.select_related("by").get(id=export_id), turn)
+
+
+@task("start-scheduled-exports", every=timedelta(minutes=1))
+def start_scheduled_exports(turn: Turn) -> None:
+    """Ask for the exports that are due."""
+    scheduling.start_due(timezone.now())
 
 
 @task(exporting.FORGET_TASK, is_atomic=False, every=timedelta(minutes=10))

@@ -1,6 +1,7 @@
 """A small database with one of everything that the console shows, some of it written by enemies."""
 
 import io
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -16,6 +17,8 @@ from leadping.jobs.worker import Loop
 from leads import importing
 from leads.models import (
     Disclosure,
+    Export,
+    ExportSchedule,
     Lead,
     LookBack,
     RegistryList,
@@ -104,6 +107,8 @@ def make_rows() -> Rows:
     failed = enqueue("forget-finished-jobs")
     Job.objects.filter(id=failed.id).update(state="failed", error="ValueError in a file")
 
+    exported = make_exports(mary)
+
     return {
         "auth_group": Group.objects.order_by("name").first(),
         "auth_user": mary,
@@ -137,7 +142,44 @@ def make_rows() -> Rows:
         "evil_lead": evil_lead,
         "evil_post": evil_lead.posts.get(),
         "evil_refused": evil_refused,
+        **exported,
     }
+
+
+def make_exports(by: Any) -> Rows:
+    """Return exports in every state, with an enemy's words where staff may write, and schedules."""
+    now = timezone.now()
+    given: dict[str, Any] = {"by": by, "kind": "leads", "query": "cols=id,phone&status=Blocked"}
+    given |= {"columns": ["id", "phone"], "format": "csv", "order": "newest", "estimate": 1000}
+    done = {"state": "done", "rows_done": 1000, "sha256": "0123456789abcdef" * 4, "size": 12345}
+    found: Rows = {
+        "done_export": Export.objects.create(
+            **(given | done | {"is_masked": False, "reason": EVIL}),
+            file_name="leads-with-persons-2026-11-29-abcdef.csv",
+            expires_at=now + timedelta(days=3),
+            as_of=now,
+            finished_at=now,
+        ),
+        "running_export": Export.objects.create(
+            **(given | {"state": "running", "rows_done": 400, "worked_ms": 100, "as_of": now}),
+            file_name="leads-2026-11-29-abcde1.csv",
+        ),
+    }
+    for number, state in enumerate(("waiting", "failed", "cancelled", "expired")):
+        trouble = EVIL if state == "failed" else ""
+        found[f"{state}_export"] = Export.objects.create(
+            **(given | {"state": state, "trouble": trouble, "query": "tag=gone"}),
+            again_of=found["done_export"] if state == "failed" else None,
+            expires_at=now,
+            file_name=f"leads-2026-11-29-{number}.csv",
+        )
+    more = {"kind": "leads", "query": "period=yesterday", "format": "xlsx", "next_at": now}
+    ExportSchedule.objects.create(by=by, name=EVIL[:60], every="month", hour=23, trouble=EVIL,
+                                  is_on=False, **more)  # fmt: skip
+    found["export_schedule"] = ExportSchedule.objects.create(
+        by=by, name="Blocked ones", every="day", hour=6, **more
+    )
+    return found
 
 
 def make_evil_source(beside: Source) -> Source:

@@ -22,6 +22,7 @@ from intake import authentication, refusals
 from intake.reports import BREAKDOWNS
 from leadping.console import second_factor
 from leads.columns import COLUMNS
+from leads.models import Export, ExportSchedule
 from tests.console_rows import EVIL, Rows, client_for, make_rows
 from tests.test_pages import WATCH, as_it_is
 from tests.test_who_may import url_names
@@ -54,6 +55,8 @@ class Seen:
                 return reverse(f"admin:{self.url}") + self.query
             except NoReverseMatch:
                 pass
+        if self.url in ("export_new", "export_schedule_new"):
+            return reverse(f"admin:{self.url}", args=["leads"]) + self.query
         if self.url == "desk_tab":
             return reverse("admin:desk") + self.query
         key = self.row or self.url.rpartition("_")[0]
@@ -99,6 +102,19 @@ PAGES_TO_SEE = [
     Seen("leads_review_changelist"),
     Seen("leads_review_change"),
     Seen("leads_review_history"),
+    # exports
+    Seen("exports", is_main=True),
+    Seen("export_new", is_main=True),
+    Seen("export_new", query="?status=Blocked&period=7d&cols=id,phone&order=oldest"),
+    Seen("export_new", query="?no_such=filter"),
+    Seen("export", "done_export", is_main=True),
+    Seen("export", "running_export", is_main=True),
+    Seen("export", "waiting_export"),
+    Seen("export", "failed_export"),
+    Seen("export", "cancelled_export"),
+    Seen("export", "expired_export"),
+    Seen("export_schedules", is_main=True),
+    Seen("export_schedule_new", query="?status=Blocked"),
     # who may not be contacted
     Seen("leads_suppression_changelist", is_main=True),
     Seen("leads_suppression_change", is_main=True),
@@ -192,6 +208,9 @@ NOT_TO_SEE = {
     "leads_views": "only by POST",
     "leads_view": "only by POST",
     "import_cancel": "only by POST",
+    "export_progress": "is a part of the page export, for its script",
+    "export_file": "is a file",
+    **dict.fromkeys(("export_cancel", "export_again", "export_schedule"), "only by POST"),
     "import_resume": "only by POST",
     "import_bad_rows": "is a file, by POST",
     "desk": "leads to the first lead of the queue",
@@ -259,6 +278,9 @@ def site(
             authentication.forget()
             rows = make_rows()
             root = get_user_model().objects.create_superuser("root", first_name="Ruth")
+            # Her own, with all their buttons.
+            Export.objects.update(by=root)
+            ExportSchedule.objects.update(by=root)
             second_factor.set_up(root, "0123456789abcdef" * 2, "")
             cookie = client_for(root).cookies[settings.SESSION_COOKIE_NAME].value
             thread = LiveServerThread(

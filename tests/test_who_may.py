@@ -99,6 +99,16 @@ suppression_add                 s---oo/s---oo
 suppression_release             s---oo/s---oo
 import_bad_rows_shown           sppppp/s---oo
 audit                           s---oo/sppppp
+exports                         s-oooo/sppppp
+export_new                      s-oooo/s-xxxx
+export                          s-44oo/sppppp
+export_progress                 s-44oo/sppppp
+export_file                     s-4444/sppppp
+export_cancel                   sppppp/s-4444
+export_again                    sppppp/s-4444
+export_schedules                s-oooo/sppppp
+export_schedule_new             s-oooo/s-xxxx
+export_schedule                 sppppp/s-4444
 find                            sooooo/sooooo
 reports                         s-oooo/sppppp
 """
@@ -123,6 +133,11 @@ ROWS = {
         "waiting_lead",
     ),
     "desk_undo": "released_lead",
+    **dict.fromkeys(
+        ["export", *(f"export_{one}" for one in ("progress", "file", "cancel", "again"))],
+        "done_export",
+    ),
+    "export_schedule": "export_schedule",
     "leads_view": "leads_lead",  # which no view has for its id
     "source_revoke_key": "sources_sourcekey",
     "suppression_release": "leads_suppression",
@@ -132,7 +147,12 @@ ROWS = {
         "sources_source",
     ),
 }
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"app_list": ("leads",), "desk_tab": ("duplicate",)}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "app_list": ("leads",),
+    "desk_tab": ("duplicate",),
+    "export_new": ("leads",),
+    "export_schedule_new": ("leads",),
+}
 HERE = "tests/test_who_may.py"
 
 

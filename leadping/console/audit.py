@@ -1,7 +1,7 @@
 """Who did what: one page over the records that each act leaves, the newest first.
 
-Nothing is kept twice: decisions, reveals, histories, replays, imports and Django's own log are each
-read where they stand, in order of time, and merged.
+Nothing is kept twice: decisions, reveals, exports, histories, replays, imports and Django's own log
+are each read where they stand, in order of time, and merged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from django.views.decorators.http import require_GET
 
 from intake.models import Post, Replay
 from leadping.console.pages import View, needs, page
-from leads.models import Disclosure, Review, Suppression, SuppressionImport
+from leads.models import (
+    Disclosure,
+    Export,
+    ExportDownload,
+    Review,
+    Suppression,
+    SuppressionImport,
+)
 from leads.moments import midnight
 from sources.models import Source, SourceKey, SourceRule
 
@@ -104,6 +111,21 @@ def imports(rows: QuerySet[Any]) -> Iterable[Act]:
         url = reverse("admin:leads_suppressionimport_change", args=[one.pk])
         who, reason = name_of(one.created_by), one.reason
         yield Act(one.created_at, who, "Imported a list", one.file_name, url, reason)
+
+
+def exports(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by"):
+        url = reverse("admin:export", args=[one.pk])
+        whom = "with persons" if not one.is_masked else "persons masked"
+        what = f"Exported {one.kind}, {whom}: {one.get_state_display().lower()}"
+        subject = f"{one.rows_done:,} rows, {one.file_name}"
+        yield Act(one.created_at, name_of(one.by), what, subject, url, one.reason)
+
+
+def downloads(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by", "export"):
+        url = reverse("admin:export", args=[one.export_id])
+        yield Act(one.at, name_of(one.by), "Fetched an export", one.export.file_name, url)
 
 
 def replays(rows: QuerySet[Any]) -> Iterable[Act]:
@@ -194,7 +216,7 @@ KINDS = {
     ),
     "reviews": Kind("Reviews", Review.objects.all, "at", "by", reviews),
     "reveals": Kind(
-        "Reveals and exports",
+        "Reveals",
         lambda: Disclosure.objects.exclude(how=Disclosure.How.PAGE),
         "at",
         "by",
@@ -207,6 +229,8 @@ KINDS = {
         "by",
         disclosures,
     ),
+    "exports": Kind("Exports", Export.objects.all, "created_at", "by", exports),
+    "downloads": Kind("Downloads of exports", ExportDownload.objects.all, "at", "by", downloads),
     "sources": Kind(
         "Sources",
         of_sources,

@@ -17,6 +17,7 @@ ENTRIES: dict[str, list[tuple[str, str, str]]] = {
         ("Reports", "reports", "leads.view_lead"),
         ("Posts", "intake_post_changelist", "intake.view_post"),
         ("Sources", "sources_source_changelist", "sources.view_source"),
+        ("Exports", "exports", "leads.export_lead"),
     ],
     "May not be contacted": [
         ("Suppressions", "leads_suppression_changelist", "leads.view_suppression"),

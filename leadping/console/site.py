@@ -13,6 +13,7 @@ from django.urls import path
 from leadping.console import (
     audit,
     desk,
+    exports,
     find,
     home,
     reports,
@@ -87,4 +88,5 @@ PAGES = [
     *audit.PAGES,
     *find.PAGES,
     *reports.PAGES,
+    *exports.PAGES,
 ]

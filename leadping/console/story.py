@@ -5,7 +5,7 @@ One statement for each kind of row, however many there are; of each kind the new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from intake.models import NEW_LEAD, Post, Replay
 from leads import masks
-from leads.models import Disclosure, Lead, Suppression
+from leads.models import Disclosure, ExportedLeads, Lead, Suppression
 from leads.reviews import LookBack, Review
 from sources.rules import Mode
 
@@ -70,7 +70,9 @@ class Story:
     left_out: list[str] = field(default_factory=list)
     not_told: list[str] = field(default_factory=list)
 
-    def add(self, kind: str, rows: QuerySet[Any], told: Callable[[Any], Iterable[Event]]) -> None:
+    def add(
+        self, kind: str, rows: Sequence[Any] | QuerySet[Any], told: Callable[[Any], Iterable[Event]]
+    ) -> None:
         """Tell the first of some rows, which are the newest, and note if there are more."""
         found = list(rows[: NEWEST + 1])
         if len(found) > NEWEST:
@@ -112,6 +114,12 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
     story.add(
         *("reveals and exports", given),
         lambda one: disclosed(one, is_revealed=is_revealed, may_read=may_read),
+    )
+    taken = [one for one in ExportedLeads.objects.of_lead(lead) if one.names(lead.id)]
+    story.add(
+        "exports",
+        taken,
+        lambda one: exported(one, user, is_revealed=is_revealed, may_read=may_read),
     )
     story.events += openings(shown.filter(how=Disclosure.How.PAGE))
     story.events.sort(key=lambda one: (one.at, one.order))
@@ -250,6 +258,24 @@ def disclosed(one: Disclosure, *, is_revealed: bool, may_read: bool) -> Iterable
     reason = one.reason if is_revealed else masks.reference(one.reason)
     reason = reason if may_read else ""
     yield Event(one.at, sentence, name_of(one.by), reason, tone="calm")
+
+
+def exported(
+    one: ExportedLeads, user: Any, *, is_revealed: bool, may_read: bool
+) -> Iterable[Event]:
+    """Tell who took the person out with others; the reason, as of a reveal."""
+    export = one.export
+    reason = export.reason if is_revealed else masks.reference(export.reason)
+    may_see = export.by_id == user.pk or user.has_perm("console.view_audit")
+    yield Event(
+        one.at,
+        "It was exported with its person.",
+        name_of(export.by),
+        reason if may_read else "",
+        url=reverse("admin:export", args=[export.id]) if may_see else "",
+        link="export",
+        tone="calm",
+    )
 
 
 def openings(rows: QuerySet[Any]) -> Iterable[Event]:

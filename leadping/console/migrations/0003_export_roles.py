@@ -41,6 +41,6 @@ def let_nobody_export(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("console", "0002_roles"), ("leads", "0013_exports")]
+    dependencies = [("console", "0002_roles"), ("leads", "0014_exports")]
 
     operations = [migrations.RunPython(let_roles_export, let_nobody_export)]

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from leads import masks
-from leads.models import Lead
+from leads.models import Export, Lead
 from sources import looks
 
 register = template.Library()
@@ -18,6 +18,26 @@ for look in (
     *(looks.short, looks.thousands, looks.money, looks.percent),
 ):
     register.filter(look)
+
+
+STATES = {
+    Export.State.DONE: "good",
+    Export.State.FAILED: "bad",
+    Export.State.RUNNING: "calm",
+    Export.State.WAITING: "wait",
+}
+
+
+@register.filter
+def export_state(one: Export) -> SafeString:
+    """Return how an export stands in a badge."""
+    return looks.badge(one.get_state_display(), STATES.get(Export.State(one.state), "plain"))
+
+
+@register.filter
+def lasting(seconds: float) -> str:
+    """Return a duration in its largest whole unit."""
+    return looks.spell(seconds)
 
 
 @register.filter
