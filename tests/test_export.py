@@ -597,7 +597,7 @@ def forget(now: datetime) -> None:
     taken = take("tester", job.id)
     assert taken
     assert taken.lease
-    turn = Turn(taken.id, taken.lease, bool, lambda: None)
+    turn = Turn(taken.id, taken.lease, bool, lambda turn: None)
     exporting.forget_files(turn, now)
 
 
@@ -655,7 +655,7 @@ def test_who_has_lost_the_lease_writes_nothing(anna: Any, source: Source) -> Non
     taken = take("tester", Job.objects.get(key=str(one)).id)
     assert taken
     assert taken.lease
-    turn = Turn(taken.id, taken.lease, bool, lambda: None)
+    turn = Turn(taken.id, taken.lease, bool, lambda turn: None)
     exporting.begin(one, turn)
     Job.objects.filter(id=taken.id).update(lease="0" * 32)
     with pytest.raises(LeaseLost):
