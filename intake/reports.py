@@ -58,6 +58,8 @@ OF_UNPRICED = {
     "cost": Sum(ExpressionWrapper(UNPRICED * COST, ExactDecimalField())),
     "costed": Sum(UNPRICED, filter=Q(source__cost_per_lead__isnull=False)),
 }
+# What a URL may say.
+CHOICES = ("source", "vendor", "business", "by", "sort", "zone", "period", "from", "to")
 OF_VALUES = ("sub_id", "state", "product")
 OF_SOURCES: dict[str, Callable[[Source], tuple[UUID, str]]] = {
     "source": lambda one: (one.id, one.name),

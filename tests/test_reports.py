@@ -3,6 +3,7 @@
 import html
 import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -20,13 +21,18 @@ from intake.models import CountedUntil, DayCount
 from intake.reports import BREAKDOWNS, OF_SOURCES, OF_VALUES, Report, spans
 from leadping.console import charts
 from leadping.console.reports import against
+from leads import scheduling
 from leads.browse import Browse
+from leads.exporting import ask, fetched
+from leads.exports import KINDS, Export, NotExportable
 from leads.models import Lead
+from leads.serializers import price_text
 from sources.models import Source, Vendor
 from sources.rules import Mode, Rule
 from tests.console_rows import client_of
 from tests.factories import Door, make_business, make_key, make_source, suppress
 from tests.test_admin import signed_in
+from tests.test_export import person_who_may, rows_in, run
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 # Thursday after the clocks went back, Sunday the 1st at 2:00.
@@ -347,3 +353,76 @@ def test_rows_are_ordered_by_a_column_if_asked(sources: list[Source]) -> None:
     costs = [row.numbers.cost for row in rows]
     assert costs == sorted(costs, reverse=True)
     assert [row.label for row in rows] == ["Solar", "(none)", "Roof"]
+
+
+# --- as files -------------------------------------------------------------------------------------
+
+
+def file_of(query: str, name: str) -> Export:
+    """Return the export of a report that a worker has made."""
+    user = person_who_may("view_lead", "export_lead", name=f"anna {query} {name}")
+    with time_machine.travel(NOW, tick=False):
+        asked = ask(user, "report", query, name)
+        one = run(asked)
+    assert (one.state, one.trouble) == ("done", "")
+    return one
+
+
+@pytest.mark.parametrize("name", ["csv", "ndjson", "xlsx", "parquet"])
+def test_a_report_is_exported_as_its_page_tells_it(
+    sources: list[Source], name: str, tmp_path: Path
+) -> None:
+    for by in BREAKDOWNS:
+        one = file_of(f"by={by}", name)
+        report = Report({"by": by}, NOW)
+        with time_machine.travel(NOW, tick=False):
+            found = rows_in(one, tmp_path)
+        if by == "reason":
+            told = [(row["reason"], row["what"], row["count"]) for row in found]
+            assert told == [(it.code, it.kind, str(it.count)) for it in report.reasons()]
+            continue
+        rows = report.rows()
+        names = ("approved", "blocked", "rejected", "reviewed")
+        assert [[row[name] for name in names] for row in found] == [
+            [str(getattr(row.numbers, name)) for name in names] for row in rows
+        ]
+        assert [row["price"] for row in found] == [price_text(row.numbers.price) for row in rows]
+        assert [row["leadsBefore"] for row in found] == [
+            str(row.before.leads) if row.before else "" for row in rows
+        ]
+        if "received" in found[0]:
+            for row in found:
+                parts = ("approved", "blocked", "rejected", "repeated", "refused")
+                assert int(row["received"]) == sum(int(row[part]) for part in parts)
+
+
+def test_a_report_that_is_exported_stands_still_and_tells_its_balance(
+    sources: list[Source],
+) -> None:
+    one = file_of("period=7d&by=state", "csv")
+    assert one.query == "by=state&from=2026-10-30&to=2026-11-05"
+    told = dict(KINDS["report"].told(one.query, one.by))
+    balance = "received 84 = 24 approved + 12 blocked + 12 rejected + 12 repeated + 24 refused"
+    assert told["Balance"] == balance
+    with time_machine.travel(NOW, tick=False):
+        text = b"".join(fetched(one, one.by)).decode()
+    assert "TX" in text
+    assert "Tejas" not in text
+
+
+@pytest.mark.parametrize("query", ["by=luck", "source=nobody", "zone=source", "colour=red"])
+def test_a_report_that_cannot_be_read_is_not_exported(db: None, query: str) -> None:
+    make_source()
+    user = person_who_may("view_lead", "export_lead")
+    with pytest.raises(NotExportable):
+        ask(user, "report", query, "csv")
+    assert not Export.objects.exists()
+
+
+def test_a_report_is_exported_again_and_again_of_another_time(sources: list[Source]) -> None:
+    user = person_who_may("view_lead", "export_lead")
+    with time_machine.travel(NOW, tick=False):
+        one = scheduling.add(user, "Daily", "report", "by=source", "yesterday", "csv", "day", 6)
+    with time_machine.travel(one.next_at + timedelta(minutes=1), tick=False):
+        (made,) = scheduling.start_due(timezone.now())
+    assert made.query == "by=source&from=2026-11-05&to=2026-11-05"

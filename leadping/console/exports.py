@@ -40,7 +40,7 @@ from leads.saved import NAME_MAX_LENGTH
 SHOWN = 50
 AUDIT = "console.view_audit"
 # Where one comes from, by the kind of what is exported.
-LISTS = {"leads": "admin:leads_lead_changelist"}
+LISTS = {"leads": "admin:leads_lead_changelist", "report": "admin:reports"}
 # How much a cell takes in a file, and how many a worker writes a second: for a first guess.
 CELL_BYTES = 16
 CELLS_A_SECOND = {"csv": 1_000_000, "ndjson": 800_000, "xlsx": 60_000, "parquet": 500_000}

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from intake.counts import Numbers
-from intake.reports import BREAKDOWNS, OF_SOURCES, OF_VALUES, Reason, Report, Row
+from intake.reports import BREAKDOWNS, CHOICES, OF_SOURCES, OF_VALUES, Reason, Report, Row
 from leadping.console import charts
 from leadping.console.pages import View, needs, page
 from leads.models import Lead
@@ -170,8 +170,7 @@ def shown(request: HttpRequest) -> HttpResponseBase:
     """Show a report as the URL asks for it; what is wrong in it is told and left out."""
     given = request.GET.dict()
     report = Report(given)
-    known = {*OF_SOURCES, "by", "sort", "zone", "period", "from", "to"}
-    if unknown := given.keys() - known:
+    if unknown := given.keys() - {*CHOICES}:
         report.faults.append("A report has no such choice: " + ", ".join(sorted(unknown))[:100])
     for one in report.faults:
         messages.warning(request, one)
