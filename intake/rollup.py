@@ -261,10 +261,14 @@ def count_turned_away(these: Count) -> None:
 
 def count_reviews(these: Count) -> None:
     """Count the leads of the days that staff decided, and how long they had waited."""
+    since, until = these.hours[0].begins, these.ends[-1]
     rows = Review.objects.filter(
+        # None is older than its lead, or not by more than clocks differ: of a young day, there are
+        # few, which an index finds. Else all its leads would be asked for theirs.
+        at__gte=since - WIDE,
         lead__source=these.source_id,
-        lead__received_at__gte=these.hours[0].begins,
-        lead__received_at__lt=these.ends[-1],
+        lead__received_at__gte=since,
+        lead__received_at__lt=until,
         lead__is_test=False,
     ).order_by("lead", "at", "id")
     names = ("received_at", "replayed_at", *(name for name, _ in VALUES.values()))
