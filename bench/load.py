@@ -29,6 +29,7 @@ from django.db import connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from intake import rollup
 from intake.models import Post, RefusalCount
 from intake.problems import PROBLEM_TYPES
 from leads.compliance import RULES
@@ -912,6 +913,8 @@ def main(words: list[str]) -> int:
     except NotLoaded as error:
         print(error, file=sys.stderr)
         return 1
+    # A worker that was running meanwhile has seen sources without anything in the past.
+    rollup.begin_again()
     for name, count in said.items():
         print(f"{count:>12,} {name}")
     print(f"Made in {time.monotonic() - started:.0f} s.")
