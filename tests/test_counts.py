@@ -62,6 +62,19 @@ def test_an_hour_is_one_of_the_clock(zone: str, on: date, hours: int, longest: i
     assert max(lengths, default=0) == longest
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "America/St_Johns", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("on", [date(2026, 3, 8), date(2026, 4, 5), date(2026, 10, 4)])
+def test_a_moment_lies_in_the_hour_that_the_clock_shows(zone: str, on: date) -> None:
+    for day in (on, on.replace(month=11, day=1)):
+        hours = rollup.hours_of(day, ZoneInfo(zone))
+        at = hours[0].begins
+        while at < hours[-1].ends:
+            (found,) = [one for one in hours if one.begins <= at < one.ends]
+            there = at.astimezone(ZoneInfo(zone))
+            assert (found.on, found.name) == (there.date(), f"{there:%H}")
+            at += timedelta(minutes=10)
+
+
 # --- when it is counted ---------------------------------------------------------------------------
 
 
