@@ -130,14 +130,14 @@ def counted(number: int, url: str) -> Cell:
     return Cell(f"{number:,}", url if number else "")
 
 
-def money(amount: Decimal | None, url: str = "", *, is_short: bool = False) -> Cell:
+def money(amount: Decimal | None, url: str = "") -> Cell:
     """Return an amount with the list of what it is the sum of, a dash for none.
 
-    In a card, a large one has no cents.
+    A large one has no cents.
     """
     if amount is None:
         return Cell("\u2013")
-    return Cell(f"{amount:,.0f}" if is_short and amount >= LARGE else f"{amount:,.2f}", url)
+    return Cell(f"{amount:,.0f}" if amount >= LARGE else f"{amount:,.2f}", url)
 
 
 def waited(numbers: Numbers) -> str:
@@ -226,8 +226,8 @@ def cards(report: Report, links: Links) -> list[dict[str, Any]]:
     received, was_received = now.received, then.received
     rate, was_rate = now.approval_rate, then.approval_rate
     mean, was_mean = (money(one.cost_per_lead) for one in (now, then))
-    cost = money(now.cost, approved if now.approved else "", is_short=True)
-    was_cost = money(then.cost, is_short=True).text
+    cost = money(now.cost, approved if now.approved else "")
+    was_cost = money(then.cost).text
     told = [
         ("Received", counted(received, links.posts(row)), f"{was_received:,}",
          against(received, was_received)),
