@@ -19,7 +19,6 @@ from django.urls import NoReverseMatch, reverse
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
 from intake import authentication, refusals
-from intake.reports import BREAKDOWNS
 from leadping.console import second_factor
 from leads.columns import COLUMNS
 from leads.models import Export, ExportSchedule
@@ -82,7 +81,7 @@ PAGES_TO_SEE = [
     Seen("audit", query="?kind=pages"),
     Seen("find", is_main=True),
     Seen("reports", is_main=True),
-    *(Seen("reports", query=f"?by={by}&period=30d") for by in BREAKDOWNS if by != "day"),
+    *(Seen("reports", query=f"?by={by}&period=30d") for by in ("hour", "product", "reason")),
     Seen("reports", query="?from=2025-01-01&to=2999-01-01"),
     # leads
     Seen("leads_lead_changelist", is_main=True),

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_GET
 
 from intake.counts import Numbers
 from intake.reports import BREAKDOWNS, CHOICES, OF_SOURCES, OF_VALUES, Reason, Report, Row
+from intake.trouble import is_time_up
 from leadping.console import charts
 from leadping.console.pages import View, needs, page
 from leads.models import Lead
@@ -24,6 +26,7 @@ from leads.moments import PERIODS
 from sources import looks
 
 SHOWN_AT_MOST = 200
+TOO_MUCH = "There is too much to add up in time: choose fewer days, or one source."
 TENFOLD = 10
 LARGE = 100_000
 OUTCOMES = ("approved", "blocked", "rejected", "refused", "repeated")
@@ -176,6 +179,18 @@ def shown(request: HttpRequest) -> HttpResponseBase:
         messages.warning(request, one)
     if report.faults or not all(given.values()) or ("from" in given and "period" in given):
         return redirect(f"{request.path}?{report.query()}")
+    try:
+        return told_in_full(request, report)
+    except DatabaseError as error:
+        less = report.query(("by", "sort", "period", "from", "to"))
+        if not is_time_up(error) or less == report.query():
+            raise
+        messages.error(request, TOO_MUCH)
+        return redirect(f"{request.path}?{less}")
+
+
+def told_in_full(request: HttpRequest, report: Report) -> HttpResponseBase:
+    """Return the page of a report."""
     links = Links(request.user, report)
     rows = [] if report.by == "reason" else report.rows()
     with_posts = report.by not in OF_VALUES
