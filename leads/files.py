@@ -155,8 +155,8 @@ class Csv:
     def lines(self, columns: Sequence[Cells]) -> bytes:
         if len(columns) == 1:  # an empty line would be no row
             columns = [[one or '""' for one in columns[0]]]
-        rows = zip(*columns, strict=True)
-        return "".join([f"{','.join(row)}\r\n" for row in rows]).encode()
+        lines = "\r\n".join(map(",".join, zip(*columns, strict=True)))
+        return f"{lines}\r\n".encode() if lines else b""
 
 
 def texts_as_csv(cells: Cells) -> Cells:
