@@ -28,7 +28,8 @@ class Column:
 
     `value` and `mask` take the values of `fields`, in order: the one makes what there is, the other
     what of it everybody may see, None where that is all of it. `look` shows the lead in a list, by
-    default the masked value as text. A column that `has_tags` reads their names, with commas.
+    default the masked value as text. A column that `has_tags` reads their names, with commas; the
+    texts of one that `is_ours` are our own words.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column:
     look: Callable[[Lead], SafeString] | None = None
     type: Type = Type.TEXT
     has_tags: bool = False
+    is_ours: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -50,7 +52,8 @@ class Column:
 
     def field(self, *, is_masked: bool) -> Field:
         """Return the column as one of a file: what is masked is text."""
-        return Field(self.name, Type.TEXT if is_masked and self.mask else self.type)
+        kind = Type.TEXT if is_masked and self.mask else self.type
+        return Field(self.name, kind, is_ours=self.is_ours)
 
     def masked(self, lead: Lead) -> str:
         """Return the value as everybody may see it and files have it, "" for none."""
@@ -184,8 +187,8 @@ COLUMNS = (
         mask=masks.person,
         look=person,
     ),
-    column("complianceStatus", "Status", "compliance_status", look=status),
-    column("findings", "Findings", "found", look=findings),
+    column("complianceStatus", "Status", "compliance_status", look=status, is_ours=True),
+    column("findings", "Findings", "found", look=findings, is_ours=True),
     column("source", "Source", "source__name"),
     column("vendor", "Vendor", "source__vendor__name"),
     column("business", "Business", "business__name"),

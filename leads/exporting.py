@@ -144,7 +144,7 @@ class Leads(Kind):
         after = UUID(one.place) if one.place else None
         for piece in pieces(browse, reader, one.as_of, after):
             taken = None if one.is_masked else Taken(piece.ids, piece.received)
-            yield Batch(len(piece.ids), piece.cells, piece.ids[-1], taken, piece.settle)
+            yield Batch(piece.count, piece.cells, piece.last_id, taken, piece.settle)
 
     def estimate(self, query: str, by: Any) -> Estimate:
         """Return how many leads there are: exactly up to 10,000, beyond as the database thinks."""

@@ -34,6 +34,20 @@ XLSX_CUT = "…"
 ROWS_AT_ONCE = 2000
 
 
+# What parts values where PostgreSQL hands a column of rows over in one piece. None of ours has it.
+MARK = "\x1f"
+
+
+class Together(list[str]):
+    """The texts of a column, and all of them in one piece, each after a mark."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, joined: str) -> None:
+        super().__init__(joined.split(MARK))
+        self.whole = MARK + joined
+
+
 class Type(Enum):
     """What a column holds; a price is written as the wire has it, with two to four decimals."""
 
@@ -47,10 +61,14 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of a file: its header and what it holds."""
+    """One column of a file: its header and what it holds.
+
+    `is_ours`: texts of ours, that need no quotes and are no formulas.
+    """
 
     name: str
     type: Type = Type.TEXT
+    is_ours: bool = False
 
 
 def written(kind: Type, value: Any) -> str:
@@ -111,7 +129,11 @@ BEGINS_FORMULA = re.compile(
     r"(?=[=+\-@\t\r\n＝＋－＠])(?!\+[1-9]\d{6,14}(?:\0|\Z)|\+\d{1,4}•+\d{0,2}(?:\0|\Z))",  # noqa: RUF001
     re.ASCII,
 )
-IN_COLUMN = re.compile("\0" + BEGINS_FORMULA.pattern, re.ASCII)
+# The same after what parts the texts of a column; by that alone, which is looked for fastest.
+IN_COLUMN, IN_WHOLE = (
+    re.compile(mark + BEGINS_FORMULA.pattern.replace(r"\0", mark), re.ASCII)
+    for mark in ("\0", MARK)
+)
 
 
 def harmless(text: str) -> str:
@@ -139,9 +161,9 @@ class Csv:
 
     def column(self, field: Field, is_written: bool) -> Callable[[Cells], Cells]:
         """Return what makes of a column what stands between the commas."""
-        if field.type is Type.TEXT:
+        if field.type is Type.TEXT and not field.is_ours:
             return texts_as_csv
-        if is_written:
+        if is_written or field.is_ours:
             return as_they_are
         return remembering(lambda value: written(field.type, value))
 
@@ -161,9 +183,11 @@ class Csv:
 
 def texts_as_csv(cells: Cells) -> Cells:
     """Return a column of texts, each harmless and quoted if need be."""
-    # No text holds NUL: PostgreSQL has none, and what is posted with one is refused.
-    whole = "\0" + "\0".join(cells)
-    if IN_COLUMN.search(whole):
+    if isinstance(cells, Together):
+        whole, begins = cells.whole, IN_WHOLE
+    else:  # no text holds NUL: PostgreSQL has none, and what is posted with one is refused
+        whole, begins = "\0" + "\0".join(cells), IN_COLUMN
+    if begins.search(whole):
         cells = list(map(harmless, cells))
     if "," in whole or '"' in whole or "\n" in whole or "\r" in whole:
         cells = list(map(quoted, cells))

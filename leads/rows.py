@@ -19,9 +19,10 @@ from uuid import UUID
 from django.db import connection, models
 from django.db.models import F, OuterRef, QuerySet
 
+from leads import masks
 from leads.browse import Browse, beyond, merged
 from leads.columns import Column
-from leads.files import Cells, Type, remembering, written
+from leads.files import MARK, Cells, Together, Type, remembering, written
 from leads.models import Lead
 from sources.decimals import PLACES, ExactDecimalField
 
@@ -29,8 +30,7 @@ ROWS_AT_ONCE = 20_000
 ROWS_AT_ONCE_ON_SQLITE = 2_000
 
 
-# What parts values where PostgreSQL hands a column of rows over in one piece. None of ours has it.
-MARK = "\x1f"
+ID, RECEIVED_AT = "id", "received_at"
 TAG_MARK = "\x1e"
 
 
@@ -165,7 +165,88 @@ VALUES: dict[type[models.Field], Callable[[Any], Any]] = {
 }
 
 
+# --- masks in SQL ---------------------------------------------------------------------------------
+
+
+class Masked(models.Func):
+    """What PostgreSQL makes of columns as `leads/masks.py` would, for who reads very many rows.
+
+    `template` has the columns as `{0}`, `{1}` …
+    """
+
+    output_field = models.TextField()
+
+    def __init__(self, *paths: str, template: str) -> None:
+        super().__init__(*(F(one) for one in paths))
+        self.template_of_columns = template
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+        columns = [compiler.compile(one)[0] for one in self.get_source_expressions()]
+        return f"({self.template_of_columns.format(*columns)})", []
+
+
+DOTS = f"'{masks.HIDDEN}'"
+
+
+def first_sql(text: str) -> str:
+    return f"CASE WHEN length({text}) >= {masks.SHORTEST_SHOWN} THEN left({text}, 1) ELSE '' END"
+
+
+def name_sql(text: str) -> str:
+    return f"CASE WHEN {text} = '' THEN '' ELSE {first_sql(text)} || {DOTS} END"
+
+
+def phone_sql(number: str) -> str:
+    shown = f"CASE WHEN left({number}, 2) = '+1' THEN 5 ELSE 3 END"
+    middle = f"repeat('•', length({number}) - {shown} - 2)"
+    return (
+        f"CASE WHEN {number} = '' THEN '' "
+        f"WHEN length({number}) < {masks.LONG_NUMBER} THEN left({number}, 2) || {DOTS} "
+        f"ELSE left({number}, {shown}) || {middle} || right({number}, 2) END"
+    )
+
+
+def email_sql(address: str) -> str:
+    domain = f"substring({address} from '[^@]*$')"
+    local = f"left({address}, length({address}) - length({domain}) - 1)"
+    top = f"substring({domain} from '[^.]*$')"
+    name = f"left({domain}, greatest(length({domain}) - length({top}) - 1, 0))"
+    common = ", ".join(f"'{one}'" for one in sorted(masks.COMMON_ENDINGS))
+    ending = f"CASE WHEN {top} IN ({common}) THEN '.' || {top} ELSE '' END"
+    return (
+        f"CASE WHEN {address} = '' THEN '' WHEN strpos({address}, '@') = 0 THEN {DOTS} "
+        f"ELSE {first_sql(local)} || {DOTS} || '@' || {first_sql(name)} || {DOTS} || {ending} END"
+    )
+
+
+def person_sql(first_name: str, last_name: str, number: str, address: str) -> str:
+    names = (f"nullif({name_sql(one)}, '')" for one in (first_name, last_name))
+    reached = f"CASE WHEN {number} = '' THEN {email_sql(address)} ELSE {phone_sql(number)} END"
+    named = f"nullif(concat_ws(' ', {', '.join(names)}), '')"
+    return f"concat_ws(' · ', {named}, nullif({reached}, ''))"
+
+
+# The masks that cost most, of columns that hardly two rows have in common.
+IN_SQL: dict[Any, Callable[..., str]] = {
+    masks.name: name_sql,
+    masks.phone: phone_sql,
+    masks.email: email_sql,
+    masks.person: person_sql,
+}
+
 Read = Mapping[str, Cells]  # what was read, by its path
+
+
+class Split(dict[str, Cells]):
+    """What was read, each column in one piece, which is taken apart when it is asked for."""
+
+    def __init__(self, whole: dict[str, str]) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def __missing__(self, path: str) -> Cells:
+        cells = self[path] = Together(self.whole[path])
+        return cells
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -173,15 +254,26 @@ Read = Mapping[str, Cells]  # what was read, by its path
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some leads in order: their ids and when they came as text, and the cells of each column.
+    """Some leads in order: how many, the id of the last one, and the cells of each column.
 
     `settle` waits until the connection has brought the next ones.
     """
 
-    ids: Cells
-    received: Cells
+    count: int
+    last_id: str
+    read: Read
     cells: list[Cells]
     settle: Callable[[], None]
+
+    @property
+    def ids(self) -> Cells:
+        """Return their ids, as text."""
+        return self.read[ID]
+
+    @property
+    def received(self) -> Cells:
+        """Return when they came, as text."""
+        return self.read[RECEIVED_AT]
 
 
 class Reader:
@@ -190,8 +282,8 @@ class Reader:
     def __init__(self, columns: Sequence[Column], *, is_masked: bool) -> None:
         self.paths: dict[str, str] = {}
         self.sources: dict[str, Source] = {}
-        self.id_at = self.add("id")
-        self.received_at = self.add("received_at")
+        self.add(ID)
+        self.add(RECEIVED_AT)
         self.columns = [self.compiled(one, is_masked=is_masked) for one in columns]
         self.values = {
             path: remembering(one.value, is_kept=False)
@@ -206,8 +298,18 @@ class Reader:
             self.sources[path] = source_of(path)
         return path
 
+    def add_masked(self, column: Column) -> str:
+        """Read this column as everybody may see it; return its name in what was read."""
+        path = f"masked {column.name}"
+        columns = (f"{{{number}}}" for number in range(len(column.fields)))
+        self.paths[path] = f"c{len(self.paths)}"
+        self.sources[path] = Source(Masked(*column.fields, template=IN_SQL[column.mask](*columns)))
+        return path
+
     def compiled(self, column: Column, *, is_masked: bool) -> Callable[[Read], Cells]:
         """Return what makes the cells of a column, all texts, of the fields that were read."""
+        if is_masked and column.mask in IN_SQL and connection.vendor == "postgresql":
+            return itemgetter(self.add_masked(column))
         paths = [self.add(one) for one in ((TAGS,) if column.has_tags else column.fields)]
         kind = column.field(is_masked=is_masked).type
         make = column.made_by(is_masked=is_masked)
@@ -237,16 +339,10 @@ class Reader:
         rows = [one.annotate(**made) for one in branches]
         return merged(rows, ("id", *made), limit, is_descending)
 
-    @property
-    def names(self) -> list[str]:
-        """Return the columns of the statement."""
-        return list(self.paths.values())
-
-    def piece(self, columns: list[Cells], settle: Callable[[], None]) -> Piece:
+    def piece(self, found: Found, read: Read, settle: Callable[[], None]) -> Piece:
         """Return rows that were read as the cells of their columns."""
-        read = dict(zip(self.paths, columns, strict=True))
         cells = [make(read) for make in self.columns]
-        return Piece(read[self.id_at], read[self.received_at], cells, settle)
+        return Piece(found.count, found.last_id, read, cells, settle)
 
 
 def of_one(
@@ -291,12 +387,12 @@ def pieces(
                 place = Lead.objects.only("received_at").get(id=after)
                 some = [beyond(one, place, is_descending) for one in branches]
             sql, values = reader.statement(some, size, is_descending=is_descending)
-            return soon(pool, reader.names, sql, values) if sql else NOTHING
+            return soon(pool, reader.paths, sql, values) if sql else NOTHING
 
         coming = asked(after)
         while (found := coming.found()).count:
             coming = asked(UUID(found.last_id)) if found.count == size else NOTHING
-            yield reader.piece(found.columns(), coming.settle)
+            yield reader.piece(found, found.columns(), coming.settle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +404,7 @@ class Found:
 
     count: int = 0
     last_id: str = ""
-    columns: Callable[[], list[Cells]] = list
+    columns: Callable[[], Read] = dict
 
 
 def nothing() -> None:
@@ -331,21 +427,29 @@ def settled(future: Future[Found]) -> None:
     wait([future])
 
 
-def soon(pool: ThreadPoolExecutor, names: list[str], sql: str, values: list[Any]) -> Coming:
+def soon(pool: ThreadPoolExecutor, paths: dict[str, str], sql: str, values: list[Any]) -> Coming:
     """Have rows read, on PostgreSQL at once and beside what else is done.
 
-    By the same connection, which others wait for meanwhile. The first column is the id.
+    By the same connection, which others wait for meanwhile. The first of the columns is the id.
     """
+    names = list(paths.values())
     filled = ", ".join(f"coalesce({one}, '') AS {one}" for one in names)
     plain = f"SELECT {filled} FROM ({sql}) AS page"
+
+    def found_in(rows: list[tuple[Any, ...]]) -> Found:
+        if not rows:
+            return Found()
+        return Found(
+            len(rows), rows[-1][0], lambda: dict(zip(paths, zip(*rows, strict=True), strict=True))
+        )
+
     if connection.vendor == "sqlite":
 
         def now() -> Found:
             with connection.cursor() as cursor:
                 cursor.execute(plain, values)
                 rows = cursor.fetchall()
-            last_id = rows[-1][0] if rows else ""
-            return Found(len(rows), last_id, lambda: list(zip(*rows, strict=True)))
+            return found_in(rows)
 
         return Coming(now)
     # A row of columns, each in one piece: what Python would take apart row by row and put together
@@ -362,10 +466,9 @@ def soon(pool: ThreadPoolExecutor, names: list[str], sql: str, values: list[Any]
             if not count:
                 return Found()
             if any(one.count(MARK) != count - 1 for one in joined):  # a value has the mark in it
-                rows = cursor.execute(plain, values).fetchall()
-                return Found(len(rows), rows[-1][0], lambda: list(zip(*rows, strict=True)))
+                return found_in(cursor.execute(plain, values).fetchall())
         last_id = joined[0].rpartition(MARK)[2]
-        return Found(count, last_id, lambda: [one.split(MARK) for one in joined])
+        return Found(count, last_id, lambda: Split(dict(zip(paths, joined, strict=True))))
 
     future = pool.submit(read)
 
