@@ -207,9 +207,9 @@ def phone_sql(number: str) -> str:
 
 
 def email_sql(address: str) -> str:
-    domain = f"substring({address} from '[^@]*$')"
+    domain = f"split_part({address}, '@', -1)"
     local = f"left({address}, length({address}) - length({domain}) - 1)"
-    top = f"substring({domain} from '[^.]*$')"
+    top = f"split_part({domain}, '.', -1)"
     name = f"left({domain}, greatest(length({domain}) - length({top}) - 1, 0))"
     common = ", ".join(f"'{one}'" for one in sorted(masks.COMMON_ENDINGS))
     ending = f"CASE WHEN {top} IN ({common}) THEN '.' || {top} ELSE '' END"
@@ -280,6 +280,8 @@ class Reader:
     """Reads leads for some columns, as everybody may see them or with the person."""
 
     def __init__(self, columns: Sequence[Column], *, is_masked: bool) -> None:
+        # Whether the id of each is asked for: of a file with persons, it is kept who goes out.
+        self.has_ids = not is_masked or any(ID in one.fields for one in columns)
         self.paths: dict[str, str] = {}
         self.sources: dict[str, Source] = {}
         self.add(ID)
@@ -373,8 +375,9 @@ def pieces(
 ) -> Iterator[Piece]:
     """Yield the leads of a list in its order, those after this one, received until a moment.
 
-    While one piece is worked at, PostgreSQL reads the next one; until that is done, nobody else may
-    begin a transaction (`Piece.settle`).
+    While one piece is worked at, PostgreSQL reads the next one: by a connection of its own, or in a
+    transaction, of which another would not see what that has written, by the same. Until it is done
+    nobody else may use that then (`Piece.settle`).
     """
     size = rows or rows_at_once()
     is_descending = browse.order == "newest"
@@ -387,12 +390,15 @@ def pieces(
                 place = Lead.objects.only("received_at").get(id=after)
                 some = [beyond(one, place, is_descending) for one in branches]
             sql, values = reader.statement(some, size, is_descending=is_descending)
-            return soon(pool, reader.paths, sql, values) if sql else NOTHING
+            return soon(pool, reader, sql, values) if sql else NOTHING
 
-        coming = asked(after)
-        while (found := coming.found()).count:
-            coming = asked(UUID(found.last_id)) if found.count == size else NOTHING
-            yield reader.piece(found, found.columns(), coming.settle)
+        try:
+            coming = asked(after)
+            while (found := coming.found()).count:
+                coming = asked(UUID(found.last_id)) if found.count == size else NOTHING
+                yield reader.piece(found, found.columns(), coming.settle)
+        finally:
+            pool.submit(lambda: connection.close()).result()  # which is asked for in the thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,11 +433,12 @@ def settled(future: Future[Found]) -> None:
     wait([future])
 
 
-def soon(pool: ThreadPoolExecutor, paths: dict[str, str], sql: str, values: list[Any]) -> Coming:
+def soon(pool: ThreadPoolExecutor, reader: Reader, sql: str, values: list[Any]) -> Coming:
     """Have rows read, on PostgreSQL at once and beside what else is done.
 
-    By the same connection, which others wait for meanwhile. The first of the columns is the id.
+    The first of the columns is the id; of a reader without, only the last one is brought.
     """
+    paths = reader.paths
     names = list(paths.values())
     filled = ", ".join(f"coalesce({one}, '') AS {one}" for one in names)
     plain = f"SELECT {filled} FROM ({sql}) AS page"
@@ -454,21 +461,25 @@ def soon(pool: ThreadPoolExecutor, paths: dict[str, str], sql: str, values: list
         return Coming(now)
     # A row of columns, each in one piece: what Python would take apart row by row and put together
     # again costs as much as all that PostgreSQL does. The rows are in the order of the page.
-    parts = ", ".join(f"string_agg({one}, chr({ord(MARK)}))" for one in names)
-    whole = f"SELECT count(*), {parts} FROM ({plain}) AS rows"
-    connection.ensure_connection()
-    raw: Any = connection.connection
+    brought = {path: one for path, one in paths.items() if path != ID or reader.has_ids}
+    parts = ", ".join(f"string_agg({one}, chr({ord(MARK)}))" for one in brought.values())
+    last = f"(array_agg({paths[ID]}))[count(*)]"
+    whole = f"SELECT count(*), {last}, {parts} FROM ({plain}) AS rows"
+    is_shared = connection.in_atomic_block
+    ours: Any = connection.connection
     wrapped = connection.wrap_database_errors
 
     def read() -> Found:
+        if not is_shared:
+            connection.ensure_connection()  # of this thread
+        raw: Any = ours if is_shared else connection.connection
         with raw.cursor() as cursor:
-            count, *joined = cursor.execute(whole, values).fetchone()
+            count, last_id, *joined = cursor.execute(whole, values).fetchone()
             if not count:
                 return Found()
             if any(one.count(MARK) != count - 1 for one in joined):  # a value has the mark in it
                 return found_in(cursor.execute(plain, values).fetchall())
-        last_id = joined[0].rpartition(MARK)[2]
-        return Found(count, last_id, lambda: Split(dict(zip(paths, joined, strict=True))))
+        return Found(count, last_id, lambda: Split(dict(zip(brought, joined, strict=True))))
 
     future = pool.submit(read)
 
@@ -476,4 +487,4 @@ def soon(pool: ThreadPoolExecutor, paths: dict[str, str], sql: str, values: list
         with wrapped:
             return future.result()
 
-    return Coming(result, partial(settled, future))
+    return Coming(result, partial(settled, future) if is_shared else nothing)
