@@ -304,7 +304,8 @@ def test_no_user_name_or_address_gets_in_the_log(
     sign_in(Client(), **ELSEWHERE)
     lines = log_lines()
     assert [line["event"] for line in lines] == ["staff.locked_out"] * 2
-    assert not any(one in str(lines) for one in ("ada", "127.0.0.1", "203.0.113.9", "wrong"))
+    told = re.sub(r"[0-9a-f-]{16,}", "", str(lines))  # ids may spell a name by chance
+    assert not any(one in told for one in ("ada", "127.0.0.1", "203.0.113.9", "wrong"))
 
 
 def test_the_address_of_a_request_without_one_is_none(rf: Any) -> None:
