@@ -21,8 +21,6 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
-import xlsxwriter
-
 from leads.serializers import decimal_text, price_text, time_text
 
 Cells = Sequence[Any]
@@ -264,6 +262,8 @@ def write_xlsx(
     Texts are texts, never formulas or links; moments are in UTC. A sheet that is full is followed
     by the next one.
     """
+    # By the worker that needs it: it takes longer to load than all of leadping's own modules.
+    xlsxwriter: Any = import_module("xlsxwriter")
     book = xlsxwriter.Workbook(
         target,
         {
