@@ -25,7 +25,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> Iterator[str]:
-    with own_database(tmp_path) as url:
+    with own_database(tmp_path, has_tables=True) as url:
         yield url
 
 
