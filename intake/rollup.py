@@ -34,6 +34,7 @@ from leads import masks
 from leads.caps import midnight
 from leads.counts import Recount
 from leads.models import Lead, Review
+from leads.narrow import REVIEWED_BY
 from sources.models import Source, SourceKey
 from sources.sql import as_parameter, column, name_of, one_view, table
 
@@ -280,7 +281,7 @@ def count_reviews(these: Count) -> None:
     for lead, decision, at, undone_by, received_at, replayed_at, *values in found:
         if decision == Review.Decision.SUPPRESS and lead not in decided:
             waiting[lead] = at
-        if decision not in DECIDED or undone_by or lead in decided:
+        if decision not in REVIEWED_BY or undone_by or lead in decided:
             continue
         decided.add(lead)
         waited = at - waiting.get(lead, replayed_at or received_at)
@@ -292,9 +293,6 @@ def count_reviews(these: Count) -> None:
             one.reviewed += 1
             one.review_seconds += max(0, int(waited.total_seconds()))
             one.reviewed_in_day += waited < timedelta(days=1)
-
-
-DECIDED = (Review.Decision.RELEASE, Review.Decision.REJECT)
 
 
 # --- what is written ------------------------------------------------------------------------------
