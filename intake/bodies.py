@@ -33,7 +33,7 @@ def malformed(detail: str) -> Problem:
     return Problem("malformed-body", detail)
 
 
-def read_json(body: bytes) -> dict[str, Any]:
+def read_json(body: bytes, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
     """Return the members of a JSON object: texts, Numbers, booleans, None, objects, arrays.
 
     Raises Problem `malformed-body`.
@@ -46,7 +46,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         members = json.loads(
             text,
-            object_pairs_hook=Members(),
+            object_pairs_hook=Members(max_members),
             parse_int=number,
             parse_float=number,
             parse_constant=no_constant,
@@ -79,14 +79,15 @@ def check_depth(body: bytes) -> None:
 class Members:
     """Turns the pairs of each object of one body into members, and counts them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int) -> None:
         self.count = 0
+        self.at_most = at_most
 
     def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Return an object's members; raises Problem for one that comes twice, or too many."""
         self.count += len(pairs)
-        if self.count > MAX_MEMBERS:
-            raise malformed(f"The body has more than {MAX_MEMBERS} members.")
+        if self.count > self.at_most:
+            raise malformed(f"The body has more than {self.at_most} members.")
         members = dict(pairs)
         if len(members) < len(pairs):
             raise malformed("A member comes twice in one object.")

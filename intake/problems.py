@@ -124,6 +124,21 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
             ),
         ),
         ProblemType(
+            "invalid-request",
+            400,
+            "The request is not valid",
+            "Some members do not validate; each is listed under errors and faults.",
+            explanation=(
+                "The body or query was read, but some of it cannot be taken: a member of another "
+                "type, a name that this list does not know, a value out of its range. Every fault "
+                "is listed at once. Correct all of them, then send the request again."
+            ),
+            example_faults=(
+                Fault(("filters", "0", "field"), "unknown-field", "This list has no such field."),
+            ),
+            example_path="/leads/all/my",
+        ),
+        ProblemType(
             "invalid-credentials",
             401,
             "The credentials are not valid",
@@ -147,6 +162,20 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
                 "key is right and need not be changed. Stop sending, and ask the business whether "
                 "the source is to be switched on again."
             ),
+        ),
+        ProblemType(
+            "insufficient-scope",
+            403,
+            "The token may not do this",
+            "The token lacks a scope; ask whoever made it for another one.",
+            explanation=(
+                "The token is right, but it was not made for this: each opens only what its scopes "
+                "name. The detail names the scope that is needed. Ask whoever made the token for "
+                "one that has it. Without personal-data, persons are masked, and what names them "
+                "can neither be searched for nor changed."
+            ),
+            example_detail="This needs the scope leads:write.",
+            example_path=f"/leads/{EXAMPLE_LEAD_ID}",
         ),
         ProblemType(
             "not-found",

@@ -1,4 +1,4 @@
-"""How often a source may post, and a stranger be wrong, in a minute.
+"""How often a source may post, a token ask, and a stranger be wrong, in a minute.
 
 The limiter stands before the transaction of a post and protects us, not the consumer: when it
 cannot count, it lets the post through and says so in the log.
@@ -18,6 +18,7 @@ from intake.problems import Problem
 from intake.trouble import is_time_up, is_unavailable, on_a_live_connection
 from leads.caps import Left
 from sources.models import Source
+from sources.tokens import ApiToken
 
 WINDOW_SECONDS = store.WINDOW_MS // 1000
 FAILED_LOGINS = 30
@@ -86,12 +87,21 @@ def use(policy: str, subject: str, limit: int) -> Allowance | None:
     return allowance
 
 
-SAID_FOR = {"posts": "posts of a source", "failed-logins": "failed logins from an address"}
+SAID_FOR = {
+    "posts": "posts of a source",
+    "requests": "requests of a token",
+    "failed-logins": "failed logins from an address",
+}
 
 
 def use_post(source: Source) -> Allowance | None:
     """Use one of a source's posts of this minute; raises and returns as `use` does."""
     return use("posts", f"source:{source.id}", source.rate_per_minute)
+
+
+def use_request(token: ApiToken) -> Allowance | None:
+    """Use one of a token's requests of this minute; raises and returns as `use` does."""
+    return use("requests", f"token:{token.id}", token.rate_per_minute)
 
 
 def use_failed_login(address: str) -> None:

@@ -1,4 +1,4 @@
-"""The paths under /leads and /problems, each alike with and without a trailing slash."""
+"""The paths of intake and /problems, each alike with and without a trailing slash."""
 
 from django.urls import re_path
 
@@ -10,5 +10,5 @@ urlpatterns = [
     re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem-page"),
     re_path(r"^leads/intake/?\Z", IntakeView.as_view(), name="intake"),
     re_path(r"^leads/?\Z", StructuredView.as_view(), name="structured"),
-    re_path(r"^leads(?:/[\s\S]*)?\Z", nothing_here),
+    re_path(r"^(?:leads|sources|suppressions|tags)(?:/[\s\S]*)?\Z", nothing_here),
 ]

@@ -172,13 +172,7 @@ class Visit:
 
     def check_media_type(self) -> None:
         """Note what the body says that it is; raises Problem unless JSON or a form, in UTF-8."""
-        encoding = self.request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-        if encoding not in ("", "identity"):
-            raise Problem("unsupported-media-type", "Send the body without a content encoding.")
-        params = self.request.content_params or {}
-        if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
-            raise Problem("unsupported-media-type", "Send the body in UTF-8.")
-        kind = (self.request.content_type or "").lower()
+        kind = plain_type(self.request)
         if not kind or JSON_TYPE.fullmatch(kind):
             return
         # curl's -d says of JSON that it is a form.
@@ -303,6 +297,17 @@ class Visit:
             took_us=us_since(self.started_ns),
             **more,
         )
+
+
+def plain_type(request: HttpRequest) -> str:
+    """Return the media type of a body, "" for none; raises Problem if encoded or not UTF-8."""
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Problem("unsupported-media-type", "Send the body without a content encoding.")
+    params = request.content_params or {}
+    if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem("unsupported-media-type", "Send the body in UTF-8.")
+    return (request.content_type or "").lower()
 
 
 def extended(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

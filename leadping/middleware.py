@@ -20,14 +20,16 @@ from intake.problems import Problem
 from intake.views import refusal_of
 from sources.keys import blank
 
+# What the paths of the API begin with.
+API_ROOTS = {"leads", "sources", "suppressions", "tags"}
 GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 class RequestContext:
     """Give the request `META["REQUEST_ID"]` and a `REMOTE_ADDR` that a stranger cannot set.
 
-    An inbound `X-Request-Id` is kept if it is 8 to 64 of `A-Za-z0-9._-` and no key. Under
-    `/leads` every answer says `Cache-Control: no-store`. Source: contract §1; §3, end of table.
+    An inbound `X-Request-Id` is kept if it is 8 to 64 of `A-Za-z0-9._-` and no key. Of
+    the API every answer says `Cache-Control: no-store`. Source: contract §1; §3, end of table.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -47,13 +49,13 @@ class RequestContext:
         finally:
             structlog.contextvars.clear_contextvars()
         response.headers["X-Request-Id"] = request_id
-        if is_under_leads(request):
+        if is_of_api(request):
             response.headers["Cache-Control"] = "no-store"
         return response
 
 
 class StraightToTheApi:
-    """Take a request under `/leads` to its view, past all that follows: that is for the console.
+    """Take a request of the API to its view, past all that follows: that is for the console.
 
     Sessions, forms, messages and files would cost a post more than reading it does. A `Host` that
     is not ours is answered with a problem, not with a page. Source: contract §9.
@@ -65,7 +67,7 @@ class StraightToTheApi:
         self.answered = convert_exception_to_response(self.answer)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not is_under_leads(request):
+        if not is_of_api(request):
             return self.get_response(request)
         response: Any = self.answered(request)
         response.headers["Content-Length"] = str(len(response.content))
@@ -92,15 +94,16 @@ def place_of(path: str) -> ResolverMatch:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what went wrong outside every view: under `/leads` with a problem."""
-    if is_under_leads(request):
+    """Answer what went wrong outside every view: of the API with a problem."""
+    if is_of_api(request):
         return refusal_of(request, Problem("internal-error"))
     return defaults.server_error(request)
 
 
-def is_under_leads(request: HttpRequest) -> bool:
+def is_of_api(request: HttpRequest) -> bool:
     """Say whether the request is for the API, where every answer is JSON."""
-    return request.path_info == "/leads" or request.path_info.startswith("/leads/")
+    first = request.path_info[1:].partition("/")[0]
+    return first in API_ROOTS
 
 
 def request_id_for(sent: str) -> str:

@@ -85,6 +85,11 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- the API ----------------------------------------------------------------------------------
+
+# Whether intake answers amounts as JSON numbers, for vendors on a client that reads nothing else.
+INTAKE_HAS_NUMBERS = env.str("INTAKE_DECIMALS", default="text") == "number"
+
 # --- what is done later -----------------------------------------------------------------------
 
 # How long a worker may be silent before another takes its job; each step of a job renews it.
@@ -156,7 +161,7 @@ TEMPLATES = [
 HTTPS = env.bool("HTTPS", default=True)
 SECURE_SSL_REDIRECT = HTTPS
 # A redirect loses the body of a post.
-SECURE_REDIRECT_EXEMPT = [r"^leads(/|$)"]
+SECURE_REDIRECT_EXEMPT = [r"^(leads|sources|suppressions|tags)(/|$)"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS

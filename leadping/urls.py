@@ -5,7 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("", include("intake.urls")),
+    path("", include("leadping.api.urls")),
+    path("", include("intake.urls")),  # last: it answers whatever else is under /leads
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

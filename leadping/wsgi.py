@@ -51,7 +51,7 @@ class Handler(WSGIHandler):
         if not path.startswith("/leads") or environ.get("SCRIPT_NAME"):
             return super().__call__(environ, start_response)
         request = Request(environ)
-        if not is_under_leads(request):
+        if not is_of_api(request):
             return super().__call__(environ, start_response)
         response: Any = self.api(request)
         status = f"{response.status_code} {response.reason_phrase}"
@@ -76,7 +76,7 @@ from django.core.handlers.exception import convert_exception_to_response  # noqa
 from django.urls import resolve  # noqa: E402
 from django.utils.module_loading import import_string  # noqa: E402
 
-from leadping.middleware import is_under_leads  # noqa: E402
+from leadping.middleware import is_of_api  # noqa: E402
 from leads import normalize  # noqa: E402
 
 application = Handler()

@@ -5,6 +5,7 @@ Source: contract §9; issue "masked by default": `+1512•••••37`, `a•
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +168,29 @@ def person_of(lead: Lead, *, is_revealed: bool) -> list[Shown]:
         label = f"· {key if is_revealed else member(key)}"
         rows.append(Shown(label, value if is_revealed else HIDDEN, not is_revealed))
     return rows
+
+
+# A vendor's own ids and words.
+REFERENCES = (
+    *("sub_id", "pub_id", "external_id", "seller_lead_id", "product", "vertical"),
+    *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+)
+# What only a value of its kind may stand for: masked, it is not told at all.
+TYPED = ("birth_date", "gender", *PRIVATE)
+
+
+def masked(lead: Lead) -> Lead:
+    """Return a copy of a lead, not to be saved, of which everybody may see all."""
+    shown = copy.copy(lead)
+    for _, field, mask in PERSONAL:
+        setattr(shown, field, mask(getattr(lead, field)))
+    for field in REFERENCES:
+        setattr(shown, field, reference(getattr(lead, field)))
+    for field in TYPED:
+        setattr(shown, field, "" if isinstance(getattr(lead, field), str) else None)
+    shown.trusted_form_url = certificate(lead.trusted_form_url, lead.certificate_id)
+    shown.source_metadata = {member(key): HIDDEN for key in lead.source_metadata}
+    return shown
 
 
 def who(lead: Lead) -> str:

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from leads.caps import CapCounter
+from leads.changes import LeadChange
 from leads.compliance import judge
 from leads.counts import Recount, count_again
 from leads.exports import (
@@ -66,6 +67,7 @@ __all__ = [
     "ExportedLeads",
     "ImportChunk",
     "Lead",
+    "LeadChange",
     "LookBack",
     "Recount",
     "RegistryList",
@@ -146,6 +148,8 @@ class Lead(models.Model):
     # Deleted: put away, but still the answer to a repeat. Erased: all that is left of it is
     # this row without the person, the tombstone that keeps its ids from being used again.
     deleted_at = models.DateTimeField("deleted", null=True, blank=True)
+    # Out of the working lists of its business, which may take it back; by whom, its changes say.
+    archived_at = models.DateTimeField("archived", null=True, blank=True)
     erased_at = models.DateTimeField("erased", null=True, blank=True)
 
     # what became of it
@@ -333,6 +337,17 @@ class Lead(models.Model):
                 condition=Q(approved_at__gt=F("received_at")),
                 name="lead_approved_later",
             ),
+            # What a business has archived, and what was changed since some time, the newest first.
+            models.Index(
+                fields=["business", "received_at", "id"],
+                condition=Q(archived_at__isnull=False),
+                name="lead_archived",
+            ),
+            models.Index(
+                fields=["business", "modified_at"],
+                condition=Q(modified_at__isnull=False),
+                name="lead_modified",
+            ),
             # What waits on one tab of the review desk, the oldest first.
             models.Index(
                 fields=["desk_tab", "received_at", "id"],
@@ -359,7 +374,9 @@ class Lead(models.Model):
     def file_under(self, findings: list[dict[str, Any]]) -> None:
         """Set what lists find it by, with these findings: codes, tab of the desk; not saved."""
         self.found = found_in(findings)
-        is_waiting = self.compliance_status == self.Status.BLOCKED and not self.is_test
+        is_waiting = self.compliance_status == self.Status.BLOCKED and not (
+            self.is_test or self.deleted_at
+        )
         self.desk_tab = desk_tab_of(findings) if is_waiting else None
 
     def sms_consent_by(self, verdict: Verdict, source: Source) -> str:

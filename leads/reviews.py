@@ -20,6 +20,7 @@ from leads.findings import Finding, Overrule
 from leads.normalize import CONTROL, UNSEEN
 from sources.ids import uuid7
 from sources.rules import STANDING, Rule
+from sources.tokens import ApiToken
 
 REASON_MAX_LENGTH = 200
 UNDO_MINUTES = 10
@@ -197,6 +198,7 @@ class Review(AppendOnly):
         REJECT = "reject", "Rejected"
         UNDO = "undo", "Undone"
         SUPPRESS = "suppress", "Blocked by a later suppression"
+        CHANGE = "change", "Blocked after a change of it"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     lead = models.ForeignKey("Lead", models.PROTECT, related_name="reviews", db_index=False)
@@ -234,7 +236,7 @@ class Review(AppendOnly):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(decision__in=["release", "reject", "undo", "suppress"]),
+                condition=Q(decision__in=["release", "reject", "undo", "suppress", "change"]),
                 name="review_decision_known",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="review_has_reason"),
@@ -355,12 +357,16 @@ class LookBack(models.Model):
 
 
 class Disclosure(AppendOnly):
-    """Somebody was shown a lead, or a post that is none, in the console, or took it out of it."""
+    """Somebody was shown a lead, or a post that is none, in the console, or took it out of it.
+
+    By the API, `token` was, for `by`, who made it.
+    """
 
     class How(models.TextChoices):
         PAGE = "page", "Opened its page"
         REVEAL = "reveal", "Revealed the person"
         EXPORT = "export", "Exported it"
+        API = "api", "Read it by the API"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     lead = models.ForeignKey(
@@ -372,6 +378,7 @@ class Disclosure(AppendOnly):
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
+    token = models.ForeignKey(ApiToken, models.PROTECT, null=True, related_name="+", db_index=False)
     how = models.CharField(max_length=10, choices=How.choices)
     reason = models.CharField(max_length=REASON_MAX_LENGTH, blank=True)
 
@@ -393,6 +400,10 @@ class Disclosure(AppendOnly):
             ),
             models.CheckConstraint(
                 condition=~Q(how="reveal") | ~Q(reason=""), name="disclosure_reveals_with_reason"
+            ),
+            models.CheckConstraint(
+                condition=~Q(how="api") | Q(token__isnull=False, lead__isnull=False),
+                name="disclosure_by_api_names_token",
             ),
         ]
 

@@ -6,7 +6,10 @@ that fits and never by what was typed, for addresses are kept in logs and histor
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -228,6 +231,53 @@ def _fitting_name(lead: Lead, length: str, may_reveal: bool) -> Fitting:
         begun = _found_apart(_name_begins(key[:number]))
         return Fitting(begun, _told_name(lead, is_beginning=True))
     return Fitting(_found_apart(_is_named(key)), _told_name(lead, is_whole=True))
+
+
+# --- within one business --------------------------------------------------------------------------
+
+# What a text is looked for in, in one business, by the names of the wire; the first need no right.
+PLAIN_FIELDS = ("id", "externalId")
+PERSONAL_FIELDS = ("phone", "email", "firstName", "lastName")
+
+
+@sensitive_variables()
+def in_business(text: str, business: Business, fields: Collection[str]) -> Q:
+    """Return the condition of the leads of one business that a text fits in some of these fields.
+
+    A name by its beginning, a phone by its end too. Few statements, each by an index.
+    """
+    readable = read(text)
+    if readable is None:
+        return Q(pk__in=[])
+    parts: list[Q] = []
+    if "id" in fields and (id_ := _uuid(readable)):
+        parts.append(Q(id=id_))
+    if "externalId" in fields and (external_id := _external_id(readable)):
+        sources = list(Source.objects.filter(business=business).values_list("id", flat=True))
+        parts.append(Q(source__in=sources, external_id=external_id) & ~Q(external_id=""))
+    if "email" in fields and (email_key := _email_key(readable)):
+        parts.append(Q(email_key=email_key) & ~Q(email_key=""))
+    if "phone" in fields:
+        if number := _phone(readable):
+            parts.append(Q(phone=number) & ~Q(phone=""))
+        ending = normalize.ascii_digits(readable)
+        if ENDING.fullmatch(ending):
+            parts.append(_ends_in(ending))
+    if not {"firstName", "lastName"}.isdisjoint(fields):
+        keys = [one for one in _name_keys(readable) if len(one) >= NAME_MIN_LETTERS]
+        parts += [_name_begins(key) for key in keys]
+    return _of_ids([Q(business=business) & one for one in parts])
+
+
+def _of_ids(parts: list[Q]) -> Q:
+    """Return the condition that one of these holds, by ids if not many leads fit any of them."""
+    found: set[UUID] = set()
+    for one in parts:
+        ids = Lead.objects.filter(one).order_by().values_list("id", flat=True)[: FEW + 1]
+        found.update(ids)
+        if len(found) > FEW:
+            return functools.reduce(operator.or_, parts)
+    return Q(id__in=list(found))
 
 
 # --- as it is matched -----------------------------------------------------------------------------

@@ -19,9 +19,10 @@ from django.utils import timezone
 
 from leads import normalize
 from leads.compliance import REGISTRY_MAX_AGE_DAYS
+from sources.history import recorded
 from sources.ids import uuid7
 from sources.locks import list_of, lock, subjects
-from sources.models import Business, recorded
+from sources.models import Business
 
 # Where the day is later than in UTC, it is one day ahead at most.
 A_DAY_AHEAD = timedelta(days=1)
@@ -147,6 +148,12 @@ class Suppression(models.Model):
             models.Index(fields=["phone"], condition=~Q(phone=""), name="suppression_of_phone"),
             models.Index(
                 fields=["email_key"], condition=~Q(email_key=""), name="suppression_of_email"
+            ),
+            # The newest of one business: its list in the API.
+            models.Index(
+                fields=["business", "suppressed_at", "id"],
+                condition=Q(business__isnull=False),
+                name="suppression_of_business",
             ),
         ]
         constraints = [

@@ -1,8 +1,8 @@
-"""Source keys as text: mint, check, hash, preview and blank them; pure functions.
+"""Source keys and API tokens as text: mint, check, hash, preview and blank them; pure functions.
 
-A key is `lp_src_`, 32 random base-62 characters and 6 of checksum, so that a secret scanner can
-tell a leaked one and a mistyped one costs no look-up. With 190 random bits, plain SHA-256 is a
-safe thing to store. Source: contract §2.
+A key is `lp_src_`, a token `sk_`, then 32 random base-62 characters and 6 of checksum, so that a
+secret scanner can tell a leaked one and a mistyped one costs no look-up. With 190 random bits,
+plain SHA-256 is a safe thing to store. Source: contract §2, §10.
 """
 
 import hashlib
@@ -13,13 +13,18 @@ import string
 import zlib
 
 PREFIX = "lp_src_"
+TOKEN_PREFIX = "sk_"
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 32
 CHECKSUM_LENGTH = 6
 
-SHAPE = re.compile(
-    rf"{PREFIX}([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})", re.ASCII
-)
+SHAPES = {
+    prefix: re.compile(
+        rf"{prefix}([0-9A-Za-z]{{{RANDOM_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})", re.ASCII
+    )
+    for prefix in (PREFIX, TOKEN_PREFIX)
+}
+SHAPE = SHAPES[PREFIX]
 
 # What may be one of our credentials inside other text: a source key, an organisation token.
 CREDENTIAL = re.compile(r"lp_src_[0-9A-Za-z]{6,}|(?<![0-9A-Za-z])sk_[0-9A-Za-z_-]{16,}", re.ASCII)
@@ -48,10 +53,10 @@ AS_SENT = re.compile(
 )
 
 
-def mint() -> str:
+def mint(prefix: str = PREFIX) -> str:
     """Return a new key, e.g. "lp_src_" + 38 characters. Show it once; store only its digest."""
     random = "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH))
-    return PREFIX + random + checksum(random)
+    return prefix + random + checksum(random)
 
 
 def checksum(random: str) -> str:
@@ -64,9 +69,9 @@ def checksum(random: str) -> str:
     return digits
 
 
-def is_well_formed(key: str) -> bool:
-    """Say whether `key` has the shape of a key and its checksum is right."""
-    match = SHAPE.fullmatch(key)
+def is_well_formed(key: str, prefix: str = PREFIX) -> bool:
+    """Say whether `key` has the shape of a key with this prefix, and its checksum is right."""
+    match = SHAPES[prefix].fullmatch(key)
     return match is not None and hmac.compare_digest(checksum(match[1]), match[2])
 
 
@@ -76,8 +81,9 @@ def digest(key: str) -> str:
 
 
 def preview(key: str) -> str:
-    """Return what staff see of a key, e.g. "lp_src_…x7Qa"."""
-    return f"{PREFIX}…{key[-4:]}"
+    """Return what staff see of a key, e.g. "lp_src_…x7Qa" or "sk_…x7Qa"."""
+    prefix = PREFIX if key.startswith(PREFIX) else TOKEN_PREFIX
+    return f"{prefix}…{key[-4:]}"
 
 
 def blank(text: str) -> tuple[str, bool]:

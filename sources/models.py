@@ -1,10 +1,9 @@
-"""Businesses, the vendors that send to them, the sources between the two, their keys and tags."""
+"""Businesses, the vendors that send to them, the sources between the two, and their keys."""
 
 from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Self
@@ -15,41 +14,19 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils import timezone
-from simple_history.models import HistoricalRecords
 
 from sources import keys, names
 from sources.decimals import ExactDecimalField
+from sources.history import recorded, row_before
 from sources.ids import uuid7
 from sources.locks import caps_of, lock
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
+from sources.tags import Tag
+from sources.tokens import ApiToken
 
-
-def recorded(**options: Any) -> HistoricalRecords:
-    """Return what keeps each state of a row that `save()` or `delete()` made: who, when, what."""
-    return HistoricalRecords(
-        history_id_field=models.UUIDField(default=uuid7),
-        history_change_reason_field=models.TextField(null=True),
-        **options,
-    )
-
-
-def row_before(changed: models.Model, named: Iterable[str] | None) -> Any:
-    """Return the row that `changed` is about to be saved into, locked; None for a new one.
-
-    What is not `named` for saving is taken from it: the history is to say what is in the row, not
-    what an instance remembers of it. Only in a transaction.
-    """
-    if changed._state.adding:
-        return None
-    rows = type(changed)._default_manager.select_for_update(no_key=True)
-    before = rows.filter(pk=changed.pk).first()
-    if before and named is not None:
-        for one in changed._meta.concrete_fields:
-            if one.name not in named:
-                setattr(changed, one.attname, getattr(before, one.attname))
-    return before
+# The models of the app, some of which have modules of their own.
+__all__ = ["ApiToken", "Business", "Source", "SourceKey", "SourceRule", "Tag", "Vendor"]
 
 
 class Business(models.Model):
@@ -76,24 +53,6 @@ class Vendor(models.Model):
 
     class Meta:
         ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Tag(models.Model):
-    """A label that a business puts on leads; intake uses tags and never makes one."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    business = models.ForeignKey(Business, models.PROTECT, related_name="tags")
-    name = models.CharField(max_length=64)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        ordering = ["name"]
-        constraints = [
-            models.UniqueConstraint("business", Lower("name"), name="tag_name_unique_in_business")
-        ]
 
     def __str__(self) -> str:
         return self.name
@@ -193,6 +152,13 @@ class Source(models.Model):
         help_text="The person who answers for this source; leads carry it as userId.",
     )
     notes = models.TextField(blank=True, help_text="For staff; never leaves the console.")
+    description = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        max_length=2000,
+        help_text="For the business, which reads and writes it by the API.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     version = models.UUIDField(default=uuid7, editable=False)
     # Which counters of the caps count: new ones when a cap is switched on, or days begin elsewhere.
@@ -201,6 +167,8 @@ class Source(models.Model):
     is_enabled = models.BooleanField(
         "enabled", default=True, help_text="Off: each post is answered 403 source-disabled."
     )
+    # Put away by its business: switched off, its keys ended, no longer in the API; leads name it.
+    deleted_at = models.DateTimeField("deleted", null=True, blank=True, editable=False)
     compliance_approved_at = models.DateTimeField(null=True, blank=True, editable=False)
     compliance_approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -296,7 +264,12 @@ class Source(models.Model):
         ordering = ["name"]
         permissions = [("approve_source", "Can approve a source for compliance")]
         constraints = [
-            models.UniqueConstraint(fields=["business", "name"], name="source_name_unique"),
+            # A name is free again once its source is deleted.
+            models.UniqueConstraint(
+                fields=["business", "name"],
+                condition=Q(deleted_at=None),
+                name="source_name_unique",
+            ),
             models.CheckConstraint(
                 condition=Q(rate_per_minute__gte=1), name="source_rate_at_least_1"
             ),

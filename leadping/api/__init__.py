@@ -1,0 +1,1 @@
+"""The read side of the public API: leads, tags, sources and suppressions of one business."""

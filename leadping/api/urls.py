@@ -1,0 +1,17 @@
+"""The paths of the read API, each alike with and without a trailing slash."""
+
+from django.urls import re_path
+
+from leadping.api import leads
+
+ID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+TAG_ID = ID.replace("<id>", "<tag_id>")
+
+urlpatterns = [
+    re_path(r"^leads/all/my/?\Z", leads.LeadListView.as_view(), name="api-leads"),
+    re_path(rf"^leads/{ID}/?\Z", leads.LeadView.as_view(), name="api-lead"),
+    re_path(rf"^leads/{ID}/archive/?\Z", leads.ArchiveView.as_view(), name="api-archive"),
+    re_path(rf"^leads/{ID}/unarchive/?\Z", leads.UnarchiveView.as_view(), name="api-unarchive"),
+    re_path(rf"^leads/{ID}/tags/?\Z", leads.LeadTagsView.as_view(), name="api-lead-tags"),
+    re_path(rf"^leads/{ID}/tags/{TAG_ID}/?\Z", leads.LeadTagView.as_view(), name="api-lead-tag"),
+]
