@@ -163,8 +163,8 @@ class Visit:
         self.call = call = Call(self.request, token)
         call.headers |= self.headers
         call.need(scopes[self.request.method or ""])
-        response = handler(call, **named)
         credentials.note_use(token, now)
+        response = handler(call, **named)
         self.tell("api.answered", response.status_code, "")
         return response
 

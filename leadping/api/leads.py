@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
@@ -22,6 +23,7 @@ from intake.fields import FURTHER_FIELDS, STRUCTURED
 from intake.problems import Fault, Problem, invalid_lead
 from intake.reading import read
 from intake.receive import opted_out_since
+from intake.trouble import despite_conflicts
 from intake.views import listed
 from leadping.api.calls import Call, Endpoint, not_found
 from leadping.api.lists import (
@@ -129,14 +131,15 @@ class LeadView(Endpoint):
         return call.answer(shown(call, lead_of(call, id)))
 
     def delete(self, call: Call, id: str) -> HttpResponse:
-        carry_out(amend.delete, lead_of(call, id), call)
+        lead = lead_of(call, id)
+        carry_out(lambda: amend.delete(lead, call.actor))
         return call.answer(None, 204)
 
 
-def carry_out(do: Any, lead: Lead, call: Call, *args: Any, **kwargs: Any) -> None:
-    """Do something to a lead; raises Problem `not-found` if it went away meanwhile."""
+def carry_out(work: Callable[[], None]) -> None:
+    """Do something to a lead, a whole transaction; raises Problem `not-found` if it went away."""
     try:
-        do(lead, *args, actor=call.actor, **kwargs)
+        despite_conflicts(work)
     except amend.LeadIsGone:
         raise not_found() from None
 
@@ -176,10 +179,15 @@ def change(call: Call, lead: Lead, sent: Mapping[str, Any]) -> None:
             f"This needs the scope {Scope.PERSONAL_DATA.value}.",
             [Fault(path, "insufficient-scope", sentence) for path in paths],
         )
-    if values:
-        carry_out(amend.change, lead, call, values)
-    if tags is not None:
-        carry_out(amend.tag, lead, call, lambda have: tags)
+
+    def both() -> None:
+        with transaction.atomic():
+            if values:
+                amend.change(lead, values, call.actor)
+            if tags is not None:
+                amend.tag(lead, lambda have: tags, call.actor)
+
+    carry_out(both)
     call.ignored += reading.ignored
     call.headers |= {"Leadping-Truncated": listed(reading.truncated)} if reading.truncated else {}
 
@@ -215,7 +223,7 @@ class ArchiveView(Endpoint):
         note = body.text("note", ARCHIVE_NOTE_MAX_LENGTH) or ""
         body.check()
         call.ignored += body.ignored()
-        carry_out(amend.archive, lead, call, reason=reason, note=note)
+        carry_out(lambda: amend.archive(lead, call.actor, reason=reason, note=note))
         return call.answer(shown(call, lead_of(call, id)))
 
 
@@ -225,7 +233,8 @@ class UnarchiveView(Endpoint):
     scopes: ClassVar = {"POST": Scope.LEADS_WRITE}
 
     def post(self, call: Call, id: str) -> HttpResponse:
-        carry_out(amend.unarchive, lead_of(call, id), call)
+        lead = lead_of(call, id)
+        carry_out(lambda: amend.unarchive(lead, call.actor))
         return call.answer(shown(call, lead_of(call, id)))
 
 
@@ -282,7 +291,7 @@ class LeadTagsView(Endpoint):
         """Answer with the lead once it has the tags."""
         lead = lead_of(call, id)
         named = tags_of(call, call.body())
-        carry_out(amend.tag, lead, call, lambda have: joined(have, named))
+        carry_out(lambda: amend.tag(lead, lambda have: joined(have, named), call.actor))
         return call.answer(shown(call, lead_of(call, id)))
 
 
@@ -296,7 +305,7 @@ class LeadTagView(Endpoint):
         tag = lead.tags.filter(id=tag_id).first()
         if tag is None:
             raise not_found()
-        carry_out(amend.tag, lead, call, lambda have: have - {tag})
+        carry_out(lambda: amend.tag(lead, lambda have: have - {tag}, call.actor))
         return call.answer(shown(call, lead_of(call, id)))
 
 
@@ -418,7 +427,7 @@ class Narrowed:
         by_name: dict[str, list[str]] = {}
         for name, values in query.lists():
             by_name.setdefault(fold(name.removesuffix("[]")), []).extend(map(str, values))
-        read = Members(by_name)
+        read = Members({})
         tag_ids = [one for one in by_name.pop("tagids", []) if one.strip()]
         flags = {}
         for name in ("tagMatchAll", "untagged", "archiveFilter"):
@@ -430,7 +439,7 @@ class Narrowed:
         archived = flags["archiveFilter"] or "active"
         if archived not in ARCHIVE_FILTERS:
             sentence = f"This must be one of: {', '.join(ARCHIVE_FILTERS)}."
-            read.fault("archiveFilter", "unknown-choice", sentence)
+            read.fault("archiveFilter", "invalid-choice", sentence)
         if len(tag_ids) > TAGS_AT_MOST:
             read.fault("tagIds", "too-many", f"At most {TAGS_AT_MOST} tags.")
         read.check()

@@ -171,7 +171,7 @@ def read_order(
     elif known.name != options.order:
         one.fault("field", "too-many", "This list is sorted by one field.")
     if direction is not None and direction.lower() not in ("asc", "desc"):
-        one.fault("direction", "unknown-choice", "This must be asc or desc.")
+        one.fault("direction", "invalid-choice", "This must be asc or desc.")
     elif is_first:
         options.is_descending = (direction or "asc").lower() == "desc"
 
