@@ -42,7 +42,7 @@ from leadping.api.members import Members
 from leads import amend, browse, masks, normalize, search
 from leads.changes import LeadChange
 from leads.models import Disclosure, Lead
-from leads.serializers import read_answer, table_row
+from leads.serializers import TABLE_COLUMNS, read_answer, table_row
 from sources.models import Source, Tag
 from sources.names import fold
 from sources.tags import TagExists
@@ -529,8 +529,9 @@ def place_of(place: list[Any]) -> Lead:
 
 def in_order(ids: list[UUID]) -> list[Lead]:
     """Return leads in this order, with their sources, businesses and tags."""
-    rows = Lead.objects.filter(id__in=ids).select_related("source", "business")
-    found = {one.id: one for one in rows.prefetch_related("tags")}
+    rows = Lead.objects.filter(id__in=ids).only(*TABLE_COLUMNS)
+    rows = rows.select_related("source", "business").prefetch_related("tags")
+    found = {one.id: one for one in rows}
     return [found[one] for one in ids if one in found]
 
 
