@@ -6,15 +6,18 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import structlog
+from django.db import connection
 from playwright.sync_api import Browser, sync_playwright
 
 from intake import authentication, refusals
 from sources.models import Source
 from tests.factories import Door, make_source
+from tests.templates import copy_into_tests, shared_templates
 
 # Each database has its own ways to fail; these files start servers or files of their own. On SQLite
 # nothing can race: it has one writer at a time.
@@ -29,6 +32,19 @@ collect_ignore = (
 
 # Counts are written when a test says so, not by a thread in the middle of its transaction.
 refusals.WRITTEN_EVERY_SECONDS = 3600
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one database with tables for all processes of this run, which they copy."""
+    stack = ExitStack()
+    stack.enter_context(shared_templates())
+    config.add_cleanup(stack.close)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Make the databases of tests by copying: to migrate one takes ten seconds."""
+    copy_into_tests(connection)
 
 
 @pytest.fixture(autouse=True)

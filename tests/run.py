@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.templates import shared_templates
+
 PASSES = (
     # Two at a time, then those that start servers of their own one by one.
     ("-n", "2", "-m", "not processes and not browser"),
@@ -84,9 +86,10 @@ def main(words: list[str]) -> int:
     """Run everything; return the exit code."""
     coverage = [sys.executable, "-m", "coverage"]
     subprocess.run([*coverage, "erase"], check=True)
-    results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words, (*PASSES, BROWSER))]
-    with postgres() as url:
-        results.append(run("PostgreSQL", url, words))
+    with shared_templates():
+        results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words, (*PASSES, BROWSER))]
+        with postgres() as url:
+            results.append(run("PostgreSQL", url, words))
     covered = 0
     if not words:  # a part of the suite covers a part of the code
         covered = subprocess.run([*coverage, "report"]).returncode

@@ -1,6 +1,5 @@
 """A running leadping for tests: real processes on a database of their own."""
 
-import atexit
 import http.client
 import json
 import os
@@ -10,13 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,56 +22,25 @@ from uuid import uuid4
 import psutil
 import psycopg
 
+from tests.templates import template
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 SERVE = (sys.executable, "manage.py", "serve")
 
 
-def migrate(url: str) -> None:
-    """Make the tables of a database."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    environment = os.environ | {"DATABASE_URL": url, "SECRET_KEY": "only-for-tests"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-
-
-@cache
-def template() -> str:
-    """Return what to copy for a database with its tables: a path, or a name on the server.
-
-    Made once for all tests of a process: it takes ten seconds.
-    """
-    url = os.environ["DATABASE_URL"]
-    if url.startswith("sqlite"):
-        folder = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        migrate(f"sqlite:///{folder}/template.sqlite3")
-        return f"{folder}/template.sqlite3"
-    name = f"template_{uuid4().hex}"
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-    atexit.register(drop, url, name)
-    migrate(urlsplit(url)._replace(path=f"/{name}").geturl())
-    return name
-
-
-def drop(url: str, name: str) -> None:
-    """Delete a database, if its server is still there."""
-    with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 @contextmanager
-def own_database(folder: Path, *, has_tables: bool = False) -> Iterator[str]:
-    """Yield the URL of a new database of the kind that the tests run on, empty or with tables."""
-    url = os.environ["DATABASE_URL"]
+def own_database(folder: Path, *, has_tables: bool = True, url: str = "") -> Iterator[str]:
+    """Yield the URL of a new database, with tables or empty, beside that of the tests or `url`."""
+    url = url or os.environ["DATABASE_URL"]
     if url.startswith("sqlite"):
         path = folder / "processes.sqlite3"
         if has_tables:
-            shutil.copy(template(), path)
+            shutil.copy(template(url), path)
         yield f"sqlite:///{path}"
         return
     name = f"processes_{uuid4().hex}"
-    of = f" TEMPLATE {template()}" if has_tables else ""
+    of = f" TEMPLATE {template(url)}" if has_tables else ""
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(f"CREATE DATABASE {name}{of}")
         try:

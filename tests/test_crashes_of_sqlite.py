@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from bench.load import NotLoaded, load
-from tests.service import Service
+from tests.service import Service, own_database
 
 pytestmark = pytest.mark.processes
 
 
 def test_a_locked_file_is_503_after_a_while_and_201_once_it_is_free(tmp_path: Path) -> None:
-    path = tmp_path / "leadping.sqlite3"
     count = "SELECT (SELECT count(*) FROM leads_lead), (SELECT count(*) FROM intake_post)"
     with (
-        Service(f"sqlite:///{path}", tmp_path) as service,
-        closing(sqlite3.connect(path, isolation_level=None)) as other,
+        own_database(tmp_path) as url,
+        Service(url, tmp_path) as service,
+        closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other,
     ):
         credentials = service.make_source("--name", "locked")
         assert service.post(credentials, externalId="before")[0] == 201

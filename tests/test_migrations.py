@@ -36,7 +36,7 @@ print(json.dumps({
 
 
 def test_leads_from_before_the_compliance_rules_are_brought_up_to_date(tmp_path: Path) -> None:
-    with own_database(tmp_path) as url:
+    with own_database(tmp_path, has_tables=False) as url:
         environment = os.environ | {
             "DATABASE_URL": url,
             "ENV_FILE": os.devnull,

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> Iterator[str]:
-    with own_database(tmp_path, has_tables=True) as url:
+    with own_database(tmp_path) as url:
         yield url
 
 
@@ -62,10 +62,16 @@ def keys_of(value: Any) -> Any:
     return None
 
 
+@pytest.fixture
+def empty_database_url(tmp_path: Path) -> Iterator[str]:
+    with own_database(tmp_path, has_tables=False) as url:
+        yield url
+
+
 def test_make_run_serves_a_line_to_paste_and_again_after_a_restart(
-    database_url: str, tmp_path: Path
+    empty_database_url: str, tmp_path: Path
 ) -> None:
-    service = Service(database_url, tmp_path, ("make", "--silent", "run"))
+    service = Service(empty_database_url, tmp_path, ("make", "--silent", "run"))
     service.start()
     first_line = service.curl_line
     lead = paste(first_line)

@@ -157,7 +157,7 @@ def test_without_a_database_readyz_is_red_and_a_post_is_503(url: str) -> None:
 
 
 def test_readyz_is_red_before_migrations(tmp_path: Path) -> None:
-    with own_database(tmp_path) as url:
+    with own_database(tmp_path, has_tables=False) as url:
         said = in_another_process(
             url,
             "from django.test import Client; import json\n"

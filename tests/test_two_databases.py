@@ -29,9 +29,10 @@ NO_TWO_ALIKE = re.compile(
 def services(tmp_path: Path) -> Iterator[list[Service]]:
     """Yield two running leadpings, one on each database."""
     with (
-        own_database(tmp_path) as url,
-        Service(f"sqlite:///{tmp_path}/other.sqlite3", tmp_path) as one,
-        Service(url, tmp_path) as other,
+        own_database(tmp_path, url="sqlite:///") as sqlite,
+        own_database(tmp_path) as postgresql,
+        Service(sqlite, tmp_path) as one,
+        Service(postgresql, tmp_path) as other,
     ):
         yield [one, other]
 
