@@ -67,9 +67,11 @@ class Answer:
 
 
 class Service:
-    """leadping as `command` starts it, with its output as it comes."""
+    """leadping as `command` starts it, with its output as it comes, and `settings` of its own."""
 
-    def __init__(self, database_url: str, folder: Path, command: Sequence[str] = SERVE) -> None:
+    def __init__(
+        self, database_url: str, folder: Path, command: Sequence[str] = SERVE, **settings: str
+    ) -> None:
         self.port = free_port()
         self.command = command
         self.environment = os.environ | {
@@ -81,6 +83,7 @@ class Service:
             "DEMO_PASSWORD": "only-for-tests",
             "DJANGO_SETTINGS_MODULE": "leadping.settings",
             "LOG_LEVEL": "ERROR",
+            **settings,
         }
         self.output = folder / f"output-{self.port}.txt"
         self.process: subprocess.Popen[bytes] | None = None

@@ -64,11 +64,12 @@ print(json.dumps([
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    with own_database(tmp_path) as url:
-        one = Service(url, tmp_path, (*SERVE, "--workers", "0"))
-        one.environment["JOB_LEASE_SECONDS"] = "1"
-        with one:
-            yield one
+    command = (*SERVE, "--workers", "0")
+    with (
+        own_database(tmp_path) as url,
+        Service(url, tmp_path, command, JOB_LEASE_SECONDS="1") as one,
+    ):
+        yield one
 
 
 def exports(service: Service) -> list[dict[str, Any]]:
