@@ -356,7 +356,8 @@ def plan_of(sql: str) -> str:
 
 @pytest.mark.parametrize(("text", "index"), PLANS)
 def test_each_search_goes_by_its_index(source: Source, text: str, index: str) -> None:
-    load(source, 1000)
+    # The many of a short beginning are found by time as soon, in a table of few and full pages.
+    load(source, 4000 if text == "Person000" else 1000)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("ANALYZE leads_lead")
