@@ -102,6 +102,10 @@ class Call:
             raise malformed("The query is not UTF-8, or holds NUL.")
         return query
 
+    def parameters(self) -> Members:
+        """Return the query as members, all of them texts: the last of those with one name."""
+        return Members({str(name): values[-1] for name, values in self.query().lists()})
+
     def answer(self, data: Any, status: int = 200, **headers: str) -> HttpResponse:
         """Return JSON as the answer; `None` with 204 is no body."""
         if self.ignored:

@@ -106,13 +106,15 @@ def read_options(
     resource: str,
     fields: Mapping[str, ListField],
     more: Any = None,
+    *,
+    is_descending: bool = True,
 ) -> Options:
     """Return what the body asks of a list; raises Problem with every fault.
 
-    `fields` by folded name; the first that is ordered is the order by default. `more`: what else
-    the list is narrowed by, so that a page goes on with the same.
+    `fields` by folded name; the first that is ordered is the order by default, `is_descending` or
+    not. `more`: what else the list is narrowed by, so that a page goes on with the same.
     """
-    options = Options()
+    options = Options(is_descending=is_descending)
     page_size = body.integer("pageSize", 0, 2**31 - 1)
     options.page_size = min(page_size or PAGE_SIZE, PAGE_SIZE_AT_MOST)
     options.has_count = bool(body.boolean("includeCount"))

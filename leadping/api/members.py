@@ -5,7 +5,8 @@ Names are matched as at intake: without regard to case, `_` and `-`. Null and bl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from intake.bodies import Number
@@ -14,6 +15,8 @@ from intake.problems import Fault, Problem
 from leads import normalize
 from sources.names import fold
 
+WHOLE = re.compile(r"-?[0-9]+")
+LINE_ENDS = re.compile(r"\r\n?|[\u2028\u2029]")
 NOT_TEXT = "This must be a text."
 NOT_LIST = "This must be an array of texts."
 
@@ -38,9 +41,13 @@ class Members:
     def check(self, code: str = "invalid-request") -> None:
         """Raise Problem with all faults, if there is one."""
         if self.faults:
-            said = {one.name[:64]: one.detail for one in self.faults}
-            detail = " ".join(f"{name}: {sentence}" for name, sentence in said.items())
-            raise Problem(code, detail[:1000], self.faults)
+            raise self.problem(code)
+
+    def problem(self, code: str = "invalid-request") -> Problem:
+        """Return the problem with all faults."""
+        said = {one.name[:64]: one.detail for one in self.faults}
+        detail = " ".join(f"{name}: {sentence}" for name, sentence in said.items())
+        return Problem(code, detail[:1000], self.faults)
 
     def raw(self, name: str) -> Any:
         """Return a member as it was sent, None if it is absent or blank."""
@@ -57,7 +64,15 @@ class Members:
         """Return the names of members that nobody has asked for."""
         return [sent for key, sent in self.by_name.items() if key not in self.known]
 
-    def text(self, name: str, at_most: int) -> str | None:
+    def is_emptied(self, name: str) -> bool:
+        """Say whether a member was sent as blanks, which where it matters is to empty it."""
+        self.known.add(fold(name))
+        sent = self.sent.get(self.by_name.get(fold(name), ""))
+        return sent is not None and is_blank(sent)
+
+    def text(
+        self, name: str, at_most: int, cleaned: Callable[[str], str] = normalize.plain_text
+    ) -> str | None:
         """Return a text, or a number as its characters; None if it is absent or at fault."""
         value = self.raw(name)
         if value is None:
@@ -66,7 +81,7 @@ class Members:
             self.fault(name, "invalid-type", NOT_TEXT)
             return None
         try:
-            text = normalize.plain_text(value)
+            text = cleaned(value)
         except normalize.Unacceptable as error:
             self.fault(name, error.code, error.sentence)
             return None
@@ -88,7 +103,7 @@ class Members:
         value = self.raw(name)
         if value is None:
             return None
-        if not isinstance(value, str) or not value.strip().lstrip("-").isdecimal():
+        if not isinstance(value, str) or not WHOLE.fullmatch(value.strip()):
             self.fault(name, "invalid-type", "This must be a whole number.")
             return None
         number = int(value) if len(value) < 20 else most + 1
@@ -139,6 +154,17 @@ class Members:
         return [
             Members(one, (*self.path, named, str(at)), self.faults) for at, one in enumerate(value)
         ]
+
+
+def lines(raw: str) -> str:
+    """Return a text of several lines, trimmed, with one kind of line end.
+
+    Raises normalize.BadCharacters for any other control character.
+    """
+    text = LINE_ENDS.sub("\n", raw).strip(normalize.BLANKS)
+    if normalize.CONTROL.search(text):
+        raise normalize.BadCharacters
+    return text
 
 
 def text_of(value: Any) -> str | None:
