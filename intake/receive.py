@@ -393,14 +393,14 @@ def new_lead(
 def known_tags(source: Source, ids: list[str], tag_names: list[str]) -> tuple[list[Tag], list[str]]:
     """Return the business's tags with these ids and names, and the names of those it has not.
 
-    Without any, the source's default tags. Intake never makes a tag.
+    Without any, the source's default tags. Intake never makes a tag, and knows no archived one.
     """
     if not ids and not tag_names:
         return source.tags_by_default, []
     by_id: dict[str, Tag] = {}
     by_name: dict[str, Tag] = {}
-    for tag in Tag.objects.filter(business=source.business_id):
-        by_id[str(tag.id)] = by_name[tag.name.casefold()] = tag
+    for tag in Tag.objects.of(source.business_id).in_use():
+        by_id[str(tag.id)] = by_name[tag.key] = tag
     found = {}
     unknown = []
     for kind, known, wanted in (("tagIds", by_id, ids), ("tagNames", by_name, tag_names)):

@@ -182,7 +182,7 @@ def write_lead(lead: Lead) -> bool:
 
 
 def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
-    """Put tags on a new lead, those that still are there: one may be deleted at any time."""
+    """Put tags on a new lead, those that still are in use: one may be archived at any time."""
     link = Lead.tags.through
     tag_ids = [as_parameter(Tag._meta.pk, tag.id) for tag in tags]
     lock = "" if connection.vendor == "sqlite" else "FOR KEY SHARE"
@@ -191,7 +191,8 @@ def write_tags(lead: Lead, tags: Iterable[Tag]) -> None:
             f"INSERT INTO {table(link)} ({quoted('lead_id')}, {quoted('tag_id')}) "
             f"SELECT {'%s' if not lock else '%s::uuid'}, {column(Tag, 'id')} "
             f"FROM {table(Tag)} "
-            f"WHERE {column(Tag, 'id')} IN ({', '.join('%s' for _ in tag_ids)}) {lock}",
+            f"WHERE {column(Tag, 'id')} IN ({', '.join('%s' for _ in tag_ids)}) "
+            f"AND {column(Tag, 'archived_at')} IS NULL {lock}",
             [as_parameter(Lead._meta.pk, lead.id), *tag_ids],
         )
 

@@ -33,6 +33,11 @@ def caps_of(source_id: UUID) -> str:
     return f"caps:{source_id}"
 
 
+def tags_of(business_id: UUID) -> str:
+    """Return what is to be locked so that no other tag of a business is made or named anew."""
+    return f"tags:{business_id}"
+
+
 def list_of(name: str) -> str:
     """Return what is to be locked so that a do-not-call list stays in or out of use.
 

@@ -323,8 +323,8 @@ class Source(models.Model):
 
     @cached_property
     def tags_by_default(self) -> list[Tag]:
-        """Return the tags of leads that come without any."""
-        return list(self.default_tags.all())
+        """Return the tags of leads that come without any; none that is archived."""
+        return [one for one in self.default_tags.all() if one.archived_at is None]
 
     def approve(self, by: Any, note: str, at: datetime) -> None:
         """Record that the source passed compliance review; `by` is a user, None on the shell."""

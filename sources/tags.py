@@ -14,6 +14,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from sources.ids import uuid7
+from sources.locks import lock, tags_of
 
 COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
@@ -40,6 +41,14 @@ class TagQuerySet(models.QuerySet["Tag"]):
         """Keep the tags of one business."""
         return self.filter(business=business_id)
 
+    def named(self, name: str) -> Tag | None:
+        """Return the tag of this name, in whatever case; None if there is none.
+
+        Databases fold the letters of some alphabets only, each those of its own.
+        """
+        key = name.casefold()
+        return next((one for one in self.order_by("name", "id") if one.key == key), None)
+
     def make(self, business: Any, name: str, *, by: Any = None, **values: str) -> Tag:
         """Make a tag, or bring an archived one of that name back into use, and return it.
 
@@ -47,7 +56,8 @@ class TagQuerySet(models.QuerySet["Tag"]):
         """
         at = timezone.now()
         with transaction.atomic():
-            same = self.filter(business=business, name__iexact=name).select_for_update().first()
+            lock([tags_of(business.id)])
+            same = self.of(business.id).named(name)
             if same and same.archived_at is None:
                 raise TagExists
             if same:
@@ -113,12 +123,18 @@ class Tag(models.Model):
 
         A `None` for `archived_at` brings it back into use.
         """
-        for name, value in values.items():
-            setattr(self, name, value)
-        self.modified_at = at
-        self.full_clean(validate_constraints=False)
-        try:
-            with transaction.atomic():
-                self.save(update_fields=[*values, "modified_at"])
-        except IntegrityError:
-            raise TagExists from None
+        with transaction.atomic():
+            if "name" in values:
+                lock([tags_of(self.business_id)])
+                same = Tag.objects.of(self.business_id).named(values["name"])
+                if same and same.pk != self.pk:
+                    raise TagExists
+            for name, value in values.items():
+                setattr(self, name, value)
+            self.modified_at = at
+            self.full_clean(validate_constraints=False)
+            try:
+                with transaction.atomic():
+                    self.save(update_fields=[*values, "modified_at"])
+            except IntegrityError:
+                raise TagExists from None

@@ -271,7 +271,9 @@ def make_missing(call: Call, name: str) -> Tag:
     try:
         return Tag.objects.make(call.business, name, by=call.actor.by)
     except TagExists:
-        return Tag.objects.of(call.business.id).get(name__iexact=name)
+        made = Tag.objects.of(call.business.id).named(name)
+        assert made
+        return made
 
 
 class LeadTagsView(Endpoint):

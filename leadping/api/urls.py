@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from leadping.api import leads
+from leadping.api import leads, tags
 
 ID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 TAG_ID = ID.replace("<id>", "<tag_id>")
@@ -14,4 +14,6 @@ urlpatterns = [
     re_path(rf"^leads/{ID}/unarchive/?\Z", leads.UnarchiveView.as_view(), name="api-unarchive"),
     re_path(rf"^leads/{ID}/tags/?\Z", leads.LeadTagsView.as_view(), name="api-lead-tags"),
     re_path(rf"^leads/{ID}/tags/{TAG_ID}/?\Z", leads.LeadTagView.as_view(), name="api-lead-tag"),
+    re_path(r"^tags/?\Z", tags.TagListView.as_view(), name="api-tags"),
+    re_path(rf"^tags/{ID}/?\Z", tags.TagView.as_view(), name="api-tag"),
 ]
