@@ -23,7 +23,7 @@ from sources.ids import uuid7
 from sources.locks import caps_of, lock
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
 from sources.tags import Tag
-from sources.tokens import ApiToken
+from sources.tokens import Actor, ApiToken
 
 # The models of the app, some of which have modules of their own.
 __all__ = ["ApiToken", "Business", "Source", "SourceKey", "SourceRule", "Tag", "Vendor"]
@@ -353,10 +353,11 @@ class Source(models.Model):
         expires_at: datetime | None = None,
         is_test: bool = False,
         by: Any = None,
+        token: ApiToken | None = None,
     ) -> tuple[SourceKey, str]:
         """Make a key and return its row and its text, which is to be had this once only.
 
-        Raises ValidationError for a label that is too long.
+        `token`: by which it is made for `by`. Raises ValidationError for a label that is too long.
         """
         text = keys.mint()
         row = SourceKey(
@@ -369,8 +370,30 @@ class Source(models.Model):
             created_by=by,
         )
         row.full_clean()
+        if token:
+            Actor(by, token).sign(row)
         row.save()
         return row, text
+
+    def renew_key(self, at: datetime, actor: Actor, label: str = "") -> str:
+        """Make a key in the place of all that are live, which end at `at`; return its text."""
+        with transaction.atomic():
+            self.end_keys(at, actor)
+            return self.issue_key(label=label, by=actor.by, token=actor.token)[1]
+
+    def end_keys(self, at: datetime, actor: Actor) -> None:
+        """End every key that is live, in a transaction."""
+        for key in self.keys.live(at).select_for_update(no_key=True):
+            actor.sign(key)
+            key.revoke(at, by=actor.by)
+
+    def put_away(self, at: datetime, actor: Actor) -> None:
+        """Delete the source at `at`, for its business: off, its keys ended; its leads stay."""
+        with transaction.atomic():
+            self.deleted_at, self.is_enabled = at, False
+            actor.sign(self)
+            self.save(update_fields=["deleted_at", "is_enabled"])
+            self.end_keys(at, actor)
 
 
 class SourceRule(models.Model):

@@ -185,7 +185,8 @@ def test_a_tag_may_not_take_the_name_of_an_archived_one(api: Api) -> None:
 
 def test_whoever_is_slower_with_a_name_is_told_that_it_is_taken(api: Api) -> None:
     """What the lock cannot order, like staff who add one in the console, the constraint does."""
-    business, rivals = api.business, []
+    business = api.business
+    rivals: list[Tag] = []
 
     def be_faster(instance: Tag, **more: Any) -> None:
         if not rivals:

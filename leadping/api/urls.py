@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from leadping.api import leads, tags
+from leadping.api import leads, sources, tags
 
 ID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 TAG_ID = ID.replace("<id>", "<tag_id>")
@@ -16,4 +16,8 @@ urlpatterns = [
     re_path(rf"^leads/{ID}/tags/{TAG_ID}/?\Z", leads.LeadTagView.as_view(), name="api-lead-tag"),
     re_path(r"^tags/?\Z", tags.TagListView.as_view(), name="api-tags"),
     re_path(rf"^tags/{ID}/?\Z", tags.TagView.as_view(), name="api-tag"),
+    re_path(r"^sources/?\Z", sources.SourcesView.as_view(), name="api-new-source"),
+    re_path(r"^sources/all/my/?\Z", sources.SourceListView.as_view(), name="api-sources"),
+    re_path(rf"^sources/{ID}/?\Z", sources.SourceView.as_view(), name="api-source"),
+    re_path(rf"^sources/{ID}/metrics/?\Z", sources.MetricsView.as_view(), name="api-metrics"),
 ]
