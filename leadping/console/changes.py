@@ -71,7 +71,8 @@ def compared(newest_first: Any, noun: str) -> Iterator[Changed]:
             if before and value != was:
                 label = str(field.verbose_name).capitalize()
                 differences.append((label, worded(was), worded(value)))
-        if before is not None and row.history_type == "~" and not differences:
+        is_told = differences or "default tags" in (row.history_change_reason or "")
+        if before is not None and row.history_type == "~" and not is_told:
             continue  # a new version, made by a change of a rule, which is told by itself
         verb = VERBS[row.history_type]
         if hasattr(row, "mode") and row.history_type == "+":
