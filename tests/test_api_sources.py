@@ -801,17 +801,17 @@ def metrics(api: Api, source: Source, query: str = "") -> Any:
 
 
 def test_metrics_have_a_point_for_each_day_of_the_source(api: Api) -> None:
-    with time_machine.travel("2026-11-28T04:30:00Z", tick=False) as clock:  # the 27th there
-        source = make_source(business=api.business, time_zone="America/New_York")
+    with time_machine.travel("2026-11-28T07:30:00Z", tick=False) as clock:  # the 27th there
+        source = make_source(business=api.business, time_zone="America/Los_Angeles")
         door = Door(source)
         tests = Door(source, make_key(source, is_test=True)[1])
         door.send(phone="5125550137")
         tests.send(phone="5125550130")
-        clock.move_to("2026-11-28T05:30:00Z")
+        clock.move_to("2026-11-28T08:30:00Z")
         for number in (138, 139):
             door.send(phone=f"5125550{number}", email=f"{number}@example.com")
         door.send(phone="1")
-        clock.move_to("2026-11-29T05:00:01Z")
+        clock.move_to("2026-11-29T08:00:01Z")
         Lead.objects.filter(phone="+15125550139").update(deleted_at=timezone.now())
         rollup.keep_now()
         answer = metrics(api, source, "?days=3")
@@ -819,21 +819,21 @@ def test_metrics_have_a_point_for_each_day_of_the_source(api: Api) -> None:
     days = ["2026-11-27", "2026-11-28", "2026-11-29"]
     assert answer.json() == {
         "range": {
-            "startAt": "2026-11-27T05:00:00.000Z",
-            "endAt": "2026-11-30T05:00:00.000Z",
+            "startAt": "2026-11-27T08:00:00.000Z",
+            "endAt": "2026-11-30T08:00:00.000Z",
             "bucketSize": 0,
         },
         "totalLeads": 3,
         "points": [
             {
-                "startAt": f"{day}T05:00:00.000Z",
-                "endAt": f"{date.fromisoformat(day) + timedelta(days=1)}T05:00:00.000Z",
+                "startAt": f"{day}T08:00:00.000Z",
+                "endAt": f"{date.fromisoformat(day) + timedelta(days=1)}T08:00:00.000Z",
                 "label": day,
                 "value": value,
             }
             for day, value in zip(days, [1, 2, 0], strict=True)
         ],
-        "generatedAt": "2026-11-29T05:00:01.000Z",
+        "generatedAt": "2026-11-29T08:00:01.000Z",
     }
 
 

@@ -30,8 +30,9 @@ from leads.models import Lead, LookBack, Review, SuppressionImport
 from leads.proof import violations
 from leads.reviews import AlreadyDecided, NotReleasable
 from sources import locks
-from sources.models import Source
+from sources.models import Source, Tag
 from sources.rules import Mode, Rule
+from tests.api import Api
 from tests.factories import Door, make_business, make_source, suppress
 from tests.test_admin import signed_in
 from tests.test_desk import held
@@ -507,3 +508,59 @@ def test_passes_posts_and_decisions_at_once_leave_the_right_counts() -> None:
         assert [fault for one in zones for fault in rollup.faults_of(*one)] == []
         rows = DayCount.objects.filter(source=source, by="total", span="day")
         assert {(one.received, one.approved, one.blocked) for one in rows} == {(9, 9, 0)}
+
+
+# --- calls of the API -----------------------------------------------------------------------------
+
+
+def api_of_a_business() -> Api:
+    return Api(make_business(), ["leads:write", "sources"])
+
+
+def codes(responses: Sequence[Any]) -> Counter[int]:
+    """Count the statuses of answers of the API."""
+    return Counter(getattr(one, "status_code", one) for one in responses)
+
+
+def test_of_tags_with_one_name_that_are_made_at_once_there_is_one() -> None:
+    for number in range(ROUNDS):
+        api = api_of_a_business()
+        names = ["Été", "ÉTÉ", "été", "éTÉ"] * 2
+        made = at_once([partial(api.post, "/tags", {"name": one}) for one in names])
+        assert codes(made) == {201: 1, 400: len(names) - 1}, number
+        (tag,) = Tag.objects.of(api.business.id)
+        path = f"/tags/{tag.id}"
+        api.delete(path)
+        # Brought back, and named otherwise, by calls that lock in the same order.
+        works = [
+            partial(api.post, "/tags", {"name": "été"}),
+            partial(api.put, path, {"name": "hiver"}),
+            partial(api.put, path, {"name": "Été", "color": "#111111"}),
+            partial(api.delete, path),
+        ]
+        assert codes(at_once(works)).keys() <= {200, 201, 400}
+
+
+def test_changes_of_a_source_that_meet_all_last_and_leave_one_key() -> None:
+    for _ in range(ROUNDS):
+        api = api_of_a_business()
+        made = api.post("/sources", {"name": "Form"}).json()
+        path = f"/sources/{made['id']}"
+        sent: list[dict[str, Any]] = [
+            {"name": "New"},
+            {"costPerLead": 4},
+            {"enabled": False},
+            {"allowedStates": ["TX"]},
+            {"requiresTrustedForm": True},
+        ]
+        renewals = [{"regenerateApiKey": True}] * 4
+        works = [partial(api.put, path, one) for one in (*sent, *renewals)]
+        assert codes(at_once(works)) == {200: len(works)}
+        read = api.get(path).json()
+        assert [one for one in sent if not one.items() <= read.items()] == []
+        source = Source.objects.get(id=made["id"])
+        assert source.keys.filter(revoked_at=None).count() == 1
+        assert source.history.count() == 1 + len(sent)
+        works = [partial(api.put, path, {"regenerateApiKey": True}), partial(api.delete, path)]
+        assert codes(at_once(works)) in ({200: 1, 204: 1}, {404: 1, 204: 1})
+        assert not source.keys.filter(revoked_at=None).exists()
