@@ -1,7 +1,5 @@
 """Who may not be contacted: a person looked up by any spelling, suppressed, and let go again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,10 +18,9 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from leadping.console.pages import View, needs, page
 from leads import lookback, masks, normalize
-from leads.compliance import REGISTRY_MAX_AGE_DAYS, RULES
-from leads.facts import entries_of, in_use
-from leads.findings import CannotRun, Edition, Facts
-from leads.models import LookBack, RegistryList, Suppression
+from leads.compliance import REGISTRY_MAX_AGE_DAYS
+from leads.models import LookBack, Suppression
+from leads.standing import editions_of, newest_editions, standing_for
 from leads.suppressions import (
     ENDED_BY_CONSENT,
     NoEvidence,
@@ -31,7 +28,6 @@ from leads.suppressions import (
     ReleaseRefused,
 )
 from sources.models import Business
-from sources.rules import Rule
 
 TRAIL = "admin:leads_suppression_changelist"
 ENTRIES_SHOWN = 200
@@ -84,62 +80,6 @@ class PersonForm(forms.Form):
             raise ValidationError(error.sentence) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What stands against a person for one business, as its leads would be judged."""
-
-    business: Business
-    own: list[Suppression]
-    registries: list[Suppression]
-
-    @property
-    def channels(self) -> str:
-        """Return by what its own entries say the person may not be contacted."""
-        said = {one.channel for one in self.own}
-        every = [one for one in Suppression.Channel if one != Suppression.Channel.ALL]
-        kept = every if Suppression.Channel.ALL in said else [one for one in every if one in said]
-        names = [one.label[0].lower() + one.label[1:] for one in kept]
-        return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def verdict_for(
-    business: Business,
-    entries: Iterable[Suppression],
-    phone: str,
-    email_key: str,
-    editions: tuple[Edition, ...],
-    now: datetime,
-) -> Verdict:
-    """Return what the rules find against a person, whom these entries name, for one business."""
-    named = {
-        str(one.id): one
-        for one in entries
-        if one.business_id in (None, business.id) and one.names(phone, email_key)
-    }
-    facts = Facts(
-        arrived_on=now.date(),
-        judged_at=now,
-        has_phone=bool(phone),
-        entries=in_use(entries_of(named.values(), phone), editions),
-        editions=editions,
-    )
-    against = []
-    for rule in (Rule.SUPPRESSED, Rule.ON_DNC_REGISTRY):
-        try:
-            found = RULES[rule].run(facts)
-        except CannotRun as error:  # a list is too old, of which the page tells
-            found = error.found
-        told = found.evidence["suppressions"] if found else []
-        against.append([named[one["suppression"]] for one in told])
-    return Verdict(business, *against)
-
-
-def newest_editions() -> dict[str, RegistryList]:
-    """Return the newest edition of each registry in use, by its name."""
-    rows = RegistryList.objects.in_use().order_by("name", "listed_on")
-    return {one.name: one for one in rows}
-
-
 @needs("leads.view_suppression")
 @sensitive_post_parameters()
 @sensitive_variables()
@@ -165,10 +105,10 @@ def found_of(form: PersonForm) -> dict[str, Any]:
     entries = list(rows.order_by("-created_at", "-id")[:ENTRIES_SHOWN])
     standing = [one for one in entries if not one.released_at]
     newest = newest_editions()
-    editions = tuple(Edition(one.name, one.listed_on) for one in newest.values())
+    editions = editions_of(newest)
     now = timezone.now()
     judged = [
-        verdict_for(one, standing, phone, email_key, editions, now)
+        standing_for(one, standing, phone, email_key, editions, now)
         for one in ([business] if business else Business.objects.all())
     ]
     too_old = [
