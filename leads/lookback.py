@@ -28,6 +28,7 @@ from leads.reviews import Review, act_by
 from sources.locks import list_of, lock
 from sources.models import Business, Source
 from sources.rules import Mode, Rule
+from sources.tokens import Actor, ApiToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def suppress(
     since: datetime | None = None,
     list_name: str = "",
     listed_on: date | None = None,
+    token: ApiToken | None = None,
 ) -> Suppressed:
     """Suppress a person in any spelling, and block the leads of theirs that were let out.
 
@@ -59,8 +61,9 @@ def suppress(
     as it is. When this has returned, no lead of the person is or becomes Approved: intake and
     release take the same locks; of a registry, none but by mode `flag` or written consent.
     `channel`: by default all. `since`: when the person said so, now by default. For a registry no
-    business, but the list's name and date. Raises Unacceptable for what is no phone or e-mail,
-    ValidationError for what cannot be or would block nothing.
+    business, but the list's name and date. `token`: by which `by` does it, for the entry's history.
+    Raises Unacceptable for what is no phone or e-mail, ValidationError for what cannot be or would
+    block nothing.
     """
     entry = Suppression(
         business=business,
@@ -97,6 +100,8 @@ def suppress(
         )
         found = same.first()
         if not found:
+            if token:
+                Actor(by, token).sign(entry)
             entry.save(force_insert=True)
         return Suppressed(found or entry, not found, block(leads, entry.created_at))
 

@@ -23,6 +23,7 @@ from sources.history import recorded
 from sources.ids import uuid7
 from sources.locks import list_of, lock, subjects
 from sources.models import Business
+from sources.tokens import Actor
 
 # Where the day is later than in UTC, it is one day ahead at most.
 A_DAY_AHEAD = timedelta(days=1)
@@ -234,6 +235,11 @@ class Suppression(models.Model):
         is_email_named = bool(email_key) and self.email_key == email_key
         return self.reaches_phone(phone) or (is_email_named and self.channel in EMAIL_CHANNELS)
 
+    def concerns(self, channel: Suppression.Channel) -> bool:
+        """Say whether this entry stands against contact by that channel; of all: of any."""
+        every = Suppression.Channel.ALL
+        return channel in (every, self.channel) or self.channel == every
+
     def reaches_phone(self, phone: str) -> bool:
         """Say whether this entry counts on that phone."""
         return bool(phone) and self.phone == phone and self.channel in PHONE_CHANNELS
@@ -265,6 +271,39 @@ class Suppression(models.Model):
 PHONE_CHANNELS = (Suppression.Channel.SMS, Suppression.Channel.VOICE, Suppression.Channel.ALL)
 EMAIL_CHANNELS = (Suppression.Channel.EMAIL, Suppression.Channel.ALL)
 ENDED_BY_CONSENT = (Suppression.Kind.OPT_OUT, Suppression.Kind.REVOCATION)
+
+
+def release_person(
+    business: Business,
+    phone: str,
+    email_key: str,
+    channel: Suppression.Channel,
+    *,
+    actor: Actor,
+    reason: str,
+    evidence: str = "",
+    kind: Suppression.Kind | None = None,
+) -> list[Suppression]:
+    """End what a business itself has against exactly this person and channel, the newest first.
+
+    Exactly: an entry that names a phone and an e-mail is not that of the phone alone, nor one for
+    all channels that for one of them. `kind`: only entries of it, by default of every kind. All
+    end, or none. Where an opt-out or revocation ends without `evidence`, its reason is kept as
+    that too: whoever ends it says by the reason what the person's new consent rests on. Raises a
+    ReleaseRefused.
+    """
+    with transaction.atomic():
+        lock(subjects(phone, email_key))
+        rows = Suppression.objects.active().naming(phone, email_key)
+        rows = rows.filter(business=business, phone=phone, email_key=email_key, channel=channel)
+        if kind:
+            rows = rows.filter(kind=kind)
+        entries = list(rows.order_by("-suppressed_at", "-id"))
+        for one in entries:
+            is_by_consent = one.kind in ENDED_BY_CONSENT
+            actor.sign(one)
+            one.release(actor.by, reason, evidence or (reason if is_by_consent else ""))
+        return entries
 
 
 class RegistryListQuerySet(models.QuerySet["RegistryList"]):

@@ -36,10 +36,12 @@ class Command(ClearCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        person = person_of(options["values"])
         is_registry = options["kind"] == Suppression.Kind.DNC_REGISTRY
         done = suppress(
             business=None if is_registry else business_by(options["business"]),
-            **person_of(options["values"]),
+            phone=person.get("phone", ""),
+            email=person.get("email", ""),
             kind=Suppression.Kind(options["kind"]),
             channel=Suppression.Channel(options["channel"]),
             reason=options["reason"],
