@@ -1,6 +1,6 @@
 """What goes beyond the ORM: one view of the rows, its names and raw values in our own SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,3 +114,28 @@ def distinct(
     with connection.cursor() as cursor:
         cursor.execute(sql, [*values, at_most])
         return [as_field(field, row[0]) for row in cursor.fetchall()]
+
+
+def beyond(model: type[models.Model], place: dict[str, Any], *, is_descending: bool) -> models.Func:
+    """Return the condition that a row comes after a place in the order of these fields.
+
+    Compared as whole rows, so that an index in this order is entered just there, however many rows
+    share the first value. Django does so on PostgreSQL only.
+    """
+    fields: list[Any] = [model._meta.get_field(name) for name in place]
+    own = _row(models.F(name) for name in place)
+    given = _row(
+        models.Value(value, output_field=field)
+        for field, value in zip(fields, place.values(), strict=True)
+    )
+    return models.Func(
+        own,
+        given,
+        template="%(expressions)s",
+        arg_joiner=" < " if is_descending else " > ",
+        output_field=models.BooleanField(),
+    )
+
+
+def _row(parts: Iterable[Any]) -> models.Func:
+    return models.Func(*parts, template="(%(expressions)s)", output_field=models.BooleanField())

@@ -28,6 +28,7 @@ PHONE, EMAIL = "+12025550143", "zzyzx@zzyzx.example"
 # What a lead is asked to become; without meaning for what has no such members.
 CHANGE = {"contact": {"firstName": "Mine"}, "name": "Mine", "description": "Mine"}
 PERSON = {"phoneNumber": PHONE, "email": EMAIL, "channel": "all", "reason": "Mine"}
+OF_BUSINESS = PERSON | {"organizationId": "{business}"}
 
 
 def by(field: str, value: Any) -> dict[str, Any]:
@@ -61,7 +62,24 @@ TABLE: dict[str, list[tuple[str, str, Any, int]]] = {
         ),
         ("POST", "", {"rangeFilters": [{"field": "price", "greaterThan": 77}]}, 200),
     ],
+    "api-suppress": [("POST", "", OF_BUSINESS, 400)],
+    "api-release": [("POST", "", OF_BUSINESS, 400), ("POST", "", PERSON, 200)],
+    "api-check": [("POST", "", OF_BUSINESS, 400), ("POST", "", PERSON, 200)],
+    "api-suppression": [("GET", "", ..., 404)],
+    "api-suppressions": [
+        ("POST", "", {"includeCount": True}, 200),
+        *(
+            ("POST", "", by(field, value), 200)
+            for field, value in (
+                *(("id", "{suppression}"), ("phoneNumber", PHONE), ("kind", "opt-out")),
+                *(("channel", "all"), ("status", "active")),
+            )
+        ),
+        ("POST", "", {"search": PHONE, "includeCount": True}, 200),
+    ],
 }
+# What a call itself names comes back to it.
+ECHO = ("api-release", "api-check")
 
 
 @pytest.fixture
@@ -166,9 +184,9 @@ def test_a_business_finds_and_changes_nothing_of_another(
         statements.append(len(captured))
     assert answers[1][0] == status, answers[1]
     told = answers[1][1] + str(answers[1][2])
-    for secret in (*theirs.values(), NAME, PHONE, EMAIL):
+    for secret in (*theirs.values(), NAME, *(() if name in ECHO else (PHONE, EMAIL))):
         assert secret not in told
-    if status == 404:
+    if status >= 400:
         assert answers[0] == answers[1]
     assert statements[0] == statements[1]  # nor does it take another time
     if "filters" in str(body) or "search" in str(body):

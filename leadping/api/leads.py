@@ -537,7 +537,7 @@ def in_order(ids: list[UUID]) -> list[Lead]:
     return [found[one] for one in ids if one in found]
 
 
-def counted(rows: QuerySet[Lead]) -> int | None:
-    """Return how many leads there are, None if they are too many to count."""
+def counted(rows: QuerySet[Any]) -> int | None:
+    """Return how many rows there are, None if they are too many to count."""
     count = rows.order_by().values("id")[: COUNTED_AT_MOST + 1].count()
     return count if count <= COUNTED_AT_MOST else None

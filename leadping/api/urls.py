@@ -2,7 +2,7 @@
 
 from django.urls import re_path
 
-from leadping.api import leads, sources, tags
+from leadping.api import leads, sources, suppressions, tags
 
 ID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 TAG_ID = ID.replace("<id>", "<tag_id>")
@@ -20,4 +20,15 @@ urlpatterns = [
     re_path(r"^sources/all/my/?\Z", sources.SourceListView.as_view(), name="api-sources"),
     re_path(rf"^sources/{ID}/?\Z", sources.SourceView.as_view(), name="api-source"),
     re_path(rf"^sources/{ID}/metrics/?\Z", sources.MetricsView.as_view(), name="api-metrics"),
+    re_path(r"^suppressions/?\Z", suppressions.SuppressionsView.as_view(), name="api-suppress"),
+    re_path(r"^suppressions/release/?\Z", suppressions.ReleaseView.as_view(), name="api-release"),
+    re_path(r"^suppressions/check/?\Z", suppressions.CheckView.as_view(), name="api-check"),
+    re_path(
+        r"^suppressions/all/my/?\Z",
+        suppressions.SuppressionListView.as_view(),
+        name="api-suppressions",
+    ),
+    re_path(
+        rf"^suppressions/{ID}/?\Z", suppressions.SuppressionView.as_view(), name="api-suppression"
+    ),
 ]
