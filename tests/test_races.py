@@ -348,6 +348,41 @@ def test_of_two_reviewers_at_once_the_second_is_told() -> None:
         assert Review.objects.filter(lead=lead).count() == 1
 
 
+def test_a_person_whom_the_api_suppresses_at_once_has_one_entry_and_no_approved_lead() -> None:
+    source = fast_source(duplicate_window_days=0)
+    door, api = Door(source), Api(source.business)
+    for number in range(ROUNDS):
+        person = f"512-555-01{number:02}"
+        suppressing = partial(api.post, "/suppressions", {"phoneNumber": person})
+        works = [suppressing] * 4 + [post_of(door, number)] * 12
+        answers = at_once(works)
+        assert {one.status_code for one in answers} == {201}
+        assert len({one.json()["id"] for one in answers[:4]}) == 1
+        assert approved(source) == 0
+    blocked = Lead.objects.filter(source=source, compliance_status="Blocked")
+    assert blocked.count() == 12 * ROUNDS
+
+
+def test_a_suppression_that_waits_too_long_for_its_person_is_to_be_sent_again() -> None:
+    api = Api(make_business())
+    named = connection.get_connection_params()
+    where = {name: named[name] for name in WHERE if name in named}
+    sent = {"phoneNumber": "512-555-0137", "reason": "Answered STOP."}
+    with psycopg.connect(**where) as other:
+        wanted = locks.as_array([locks.number("phone:+15125550137")])
+        other.execute(locks.LOCK.sql.encode(), [wanted])
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 100")
+        answers = [api.post(path, sent) for path in ("/suppressions", "/suppressions/release")]
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    for one in answers:
+        assert one.status_code == 503
+        assert one.headers["Retry-After"]
+        assert one.json()["retryable"] is True
+    assert api.post("/suppressions", sent).status_code == 201
+
+
 def test_a_post_that_waits_too_long_for_its_person_is_503_and_leaves_nothing() -> None:
     """Lock and look-up travel together: what is told is that the lock could not be had."""
     door = Door(fast_source())

@@ -54,6 +54,11 @@ WORD_MAX_LENGTH = 64
 TEXT_MAX_LENGTH = 1000  # of reasons, and of what proves a consent
 ACTIVE, RELEASED, NONE = "active", "released", "none"
 
+BUSY = (
+    "Something else is being done to this person just now. Send it again after the seconds in "
+    "Retry-After; what comes twice is done once."
+)
+
 # Whatever the case, blanks and hyphens.
 CHANNEL_WORDS = {
     **{one.value: one for one in Channel},
@@ -276,7 +281,7 @@ def carried_out(work: Callable[[], T]) -> T:
         return despite_conflicts(work)
     except DatabaseProblem as error:
         if is_time_up(error):
-            raise Problem("unavailable") from error
+            raise Problem("unavailable", BUSY) from error
         raise
 
 
