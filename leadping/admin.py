@@ -10,14 +10,16 @@ from django.http import HttpRequest
 from leadping.console import people  # noqa: F401
 from leadping.console.leads import LeadAdmin
 from leadping.console.sources import SourceAdmin
+from leadping.console.tokens import ApiTokenAdmin
 from leadping.jobs.models import Job, Worker
 from leads.admin import RecordAdmin
 from leads.models import Lead
-from sources.models import Source
+from sources.models import ApiToken, Source
 
 # Here, and not where they are written: the site itself is made with those modules.
 admin.site.register(Source, SourceAdmin)
 admin.site.register(Lead, LeadAdmin)
+admin.site.register(ApiToken, ApiTokenAdmin)
 
 
 @admin.register(Job)

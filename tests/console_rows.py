@@ -14,7 +14,7 @@ from intake.replay import replay
 from leadping.jobs.models import Job, Worker
 from leadping.jobs.tasks import enqueue
 from leadping.jobs.worker import Loop
-from leads import importing
+from leads import amend, importing
 from leads.models import (
     Disclosure,
     Export,
@@ -26,8 +26,10 @@ from leads.models import (
     Suppression,
     SuppressionImport,
 )
-from sources.models import Source, Tag
+from sources.models import ApiToken, Source, Tag
 from sources.rules import Mode, Rule
+from sources.tokens import Actor
+from tests.api import make_token
 from tests.factories import Door, make_source, suppress
 from tests.test_answer import FULL_POST
 from tests.test_replay import map_cell
@@ -108,6 +110,9 @@ def make_rows() -> Rows:
     Job.objects.filter(id=failed.id).update(state="failed", error="ValueError in a file")
 
     exported = make_exports(mary)
+    token, ended_token = make_tokens(source, mary)
+    api_lead = lead_of(door.send(phone="512-555-0130", email="by-api@example.com"))
+    use_api(api_lead, Actor(mary, token))
 
     return {
         "auth_group": Group.objects.order_by("name").first(),
@@ -117,6 +122,7 @@ def make_rows() -> Rows:
         "sources_tag": source.default_tags.get(),
         "sources_source": source,
         "sources_sourcekey": source.keys.get(),
+        "sources_apitoken": token,
         "leads_lead": approved,
         "leads_suppression": Suppression.objects.get(phone="+15125550107"),
         "leads_registrylist": RegistryList.objects.get(),
@@ -138,6 +144,8 @@ def make_rows() -> Rows:
         "replayed_post": refused,
         "open_import": open_import,
         "ended_suppression": ended,
+        "ended_token": ended_token,
+        "api_lead": api_lead,
         "evil_source": evil_source,
         "evil_lead": evil_lead,
         "evil_post": evil_lead.posts.get(),
@@ -180,6 +188,24 @@ def make_exports(by: Any) -> Rows:
         by=by, name="Blocked ones", every="day", hour=6, **more
     )
     return found
+
+
+def make_tokens(source: Source, by: Any) -> list[ApiToken]:
+    """Return a live token with an enemy's label, and one that was revoked."""
+    made = [make_token(source.business, label=text, by=by)[0] for text in (EVIL[:100], "Old CRM")]
+    made[1].revoke(timezone.now(), by=by)
+    return made
+
+
+def use_api(lead: Lead, actor: Actor) -> None:
+    """Do all to a lead that a token may do, an enemy's words in it; it is archived at the end."""
+    how = Disclosure.How.API
+    for _ in range(3):
+        Disclosure(lead=lead, at=timezone.now(), by=actor.by, token=actor.token, how=how).save()
+    amend.change(lead, {"first_name": EVIL[:100], "phone": "+15121550131"}, actor)
+    tag = Tag.objects.make(lead.business, "by the CRM", color="#1F6FEB")
+    amend.tag(lead, lambda have: {tag}, actor)
+    amend.archive(lead, actor, reason=3, note=EVIL)
 
 
 def make_evil_source(beside: Source) -> Source:

@@ -79,6 +79,7 @@ PAGES_TO_SEE = [
     Seen("desk_alike", "waiting_lead"),
     Seen("audit", is_main=True),
     Seen("audit", query="?kind=pages"),
+    *(Seen("audit", query=f"?kind={kind}") for kind in ("changes", "readings", "tokens")),
     Seen("find", is_main=True),
     Seen("reports", is_main=True),
     *(Seen("reports", query=f"?by={by}&period=30d") for by in ("hour", "product", "reason")),
@@ -94,6 +95,7 @@ PAGES_TO_SEE = [
     Seen("leads_lead_change", "waiting_lead"),
     Seen("leads_lead_change", "released_lead"),
     Seen("leads_lead_change", "suppressed_lead"),
+    Seen("leads_lead_change", "api_lead", is_main=True),
     Seen("leads_lead_judged", is_main=True),
     Seen("leads_lead_judged", "evil_lead", is_main=True),
     Seen("leads_lead_judged", "suppressed_lead"),
@@ -165,6 +167,13 @@ PAGES_TO_SEE = [
     Seen("sources_sourcekey_changelist"),
     Seen("sources_sourcekey_change"),
     Seen("sources_sourcekey_history"),
+    Seen("sources_apitoken_changelist", is_main=True),
+    Seen("sources_apitoken_add", is_main=True),
+    Seen("sources_apitoken_change", is_main=True),
+    Seen("sources_apitoken_change", "ended_token"),
+    Seen("sources_apitoken_history"),
+    Seen("token_revoke", "sources_apitoken", is_main=True),
+    Seen("token_revoke", "ended_token"),
     *(
         Seen(f"sources_{model}_{what}")
         for model in ("business", "vendor", "tag")
@@ -196,7 +205,9 @@ RECORDS = (
     *("leads_suppressionimport", "intake_post", "intake_replay", "intake_refusalcount"),
     *("jobs_job", "jobs_worker", "sources_sourcekey"),
 )
-KEPT = ("sources_source", "sources_business", "sources_vendor", "sources_tag")
+KEPT = (
+    *("sources_source", "sources_business", "sources_vendor", "sources_tag", "sources_apitoken"),
+)
 NOT_TO_SEE = {
     "auth_user_delete": "403 for everyone: people are switched off",
     "login": "has a test of its own: for who is not signed in",

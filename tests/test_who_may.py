@@ -43,6 +43,7 @@ sources_vendor          s--ooo/s--ooo s--o-o/s--o-o s--ooo/s--o-o s-----/s----- 
 sources_tag             s--o-o/s--o-o s--o-o/s--o-o s--o-o/s--o-o s-----/s----- s--o-o/s--o-o
 sources_source          s--ooo/s--ooo s--o-o/s--o-o s--ooo/s--o-o s-----/s----- srrrrr/srrrrr
 sources_sourcekey       s--o-o/s--o-o s-----/s----- s--o-o/s--r-r s-----/s----- s--o-o/s--o-o
+sources_apitoken        s----o/s----o s----o/s----o s----o/s----o s-----/s----- s----o/s----o
 leads_lead              s-oooo/s-rrrr s-----/s----- s-oooo/s----- s-----/s----- s-oooo/s-oooo
 leads_suppression       s---oo/s---oo s---oo/s---oo s---oo/s----- s-----/s----- s---oo/s---oo
 leads_registrylist      s---oo/s---oo s-----/s----- s---oo/s----- s-----/s----- s---oo/s---oo
@@ -94,6 +95,7 @@ source_issue_key                s--o-o/s--o-o
 source_revoke_key               s--o-o/s--r-r
 source_history                  s--ooo/s--ooo
 source_example                  sppppp/s--ooo
+token_revoke                    s----o/s----r
 suppression_person              s---oo/s---oo
 suppression_add                 s---oo/s---oo
 suppression_release             s---oo/s---oo
@@ -117,6 +119,7 @@ ACTIONS = """
 # action
 intake_post.replay              ---o-o
 sources_sourcekey.revoke        ---o-o
+sources_apitoken.revoke         -----o
 jobs_job.retry                  -----o
 auth_user.remove_second_factor  -----o
 """
@@ -142,6 +145,7 @@ ROWS = {
     "source_revoke_key": "sources_sourcekey",
     "suppression_release": "leads_suppression",
     "source_approve": "evil_source",
+    "token_revoke": "sources_apitoken",
     **dict.fromkeys(
         [f"source_{one}" for one in ("overview", "rules", "issue_key", "history")],
         "sources_source",

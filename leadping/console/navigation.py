@@ -35,6 +35,7 @@ ENTRIES: dict[str, list[tuple[str, str, str]]] = {
         ("Businesses", "sources_business_changelist", "sources.view_business"),
         ("Vendors", "sources_vendor_changelist", "sources.view_vendor"),
         ("Keys", "sources_sourcekey_changelist", "sources.view_sourcekey"),
+        ("API tokens", "sources_apitoken_changelist", "sources.view_apitoken"),
         ("Tags", "sources_tag_changelist", "sources.view_tag"),
         ("People", "auth_user_changelist", "auth.view_user"),
         ("Roles", "auth_group_changelist", "auth.view_group"),
