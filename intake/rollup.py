@@ -279,7 +279,7 @@ def count_reviews(these: Count) -> None:
     waiting: dict[UUID, datetime] = {}
     decided: set[UUID] = set()
     for lead, decision, at, undone_by, received_at, replayed_at, *values in found:
-        if decision == Review.Decision.SUPPRESS and lead not in decided:
+        if decision in Review.BLOCKS and lead not in decided:
             waiting[lead] = at
         if decision not in REVIEWED_BY or undone_by or lead in decided:
             continue

@@ -269,7 +269,7 @@ class Browse:
 
     def rows_of(self, ids: list[UUID]) -> list[Lead]:
         """Return these leads in this order, with what the columns show."""
-        names = {"id", "received_at", "is_test", "deleted_at", "erased_at"}
+        names = {"id", "received_at", "is_test", "archived_at", "deleted_at", "erased_at"}
         for one in self.columns:
             names.update(one.fields)
         related = {name.rpartition("__")[0] for name in names} - {""}

@@ -142,6 +142,7 @@ def status(lead: Lead) -> SafeString:
     """Return the status with what else must not be overlooked."""
     words = [lead.compliance_status]
     words += ["test"] if lead.is_test else []
+    words += ["archived"] if lead.archived_at else []
     words += ["deleted"] if lead.deleted_at else []
     words += ["erased"] if lead.erased_at else []
     return format_html_join(" ", "{}", ((looks.badge(one),) for one in words))
@@ -256,12 +257,15 @@ COLUMNS = (
     column("isTest", "Test", "is_test", type=Type.BOOL),
     moment("approvedAt", "Approved", "approved_at"),
     moment("modifiedAt", "Changed", "modified_at"),
+    moment("archivedAt", "Archived", "archived_at"),
     moment("deletedAt", "Deleted", "deleted_at"),
     moment("erasedAt", "Erased", "erased_at"),
     column("businessId", "Business id", "business_id"),
     column("id", "Id", "id", look=identity),
 )
 BY_NAME = {one.name: one for one in COLUMNS}
+# What every field of a lead is called in a sentence.
+CALLED = {one.name: str(one.verbose_name) for one in Lead._meta.concrete_fields}
 BY_DEFAULT = (
     *("createdAt", "person", "complianceStatus", "findings", "source", "state", "product"),
     "price",

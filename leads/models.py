@@ -475,6 +475,8 @@ class Lead(models.Model):
                 raise NotUndone("There is none.")
             if last.decision == Review.Decision.SUPPRESS:
                 raise NotUndone("The lead is blocked by a suppression.")
+            if last.decision == Review.Decision.CHANGE:
+                raise NotUndone("The lead is blocked after a change of it.")
             if last.by != by:
                 raise NotUndone("Somebody else made it.")
             if at - last.at > UNDO_WITHIN:
@@ -507,10 +509,18 @@ class Lead(models.Model):
         return review
 
     def seen_by(self, since: datetime, until: datetime) -> list[dict[str, str]]:
-        """Return who was shown this lead in that time, and how: staff, and vendors by repeats."""
+        """Return who was shown this lead in that time, and how: staff, tokens, vendors by repeats.
+
+        A token that read it often, as a system may each minute, is named once, as of its first.
+        """
+        disclosed = self.disclosures.filter(at__gte=since, at__lte=until)
         shown = [
             {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
-            for one in self.disclosures.filter(at__gte=since, at__lte=until).select_related("by")
+            for one in disclosed.exclude(how=Disclosure.How.API).select_related("by")
+        ]
+        shown += [
+            {"who": f"API token {one.token}", "how": "api", "at": one.first_at.isoformat()}
+            for one in disclosed.readings()
         ]
         for row in ExportedLeads.objects.of_lead(self).filter(at__gte=since, at__lte=until):
             if row.names(self.id):

@@ -6,14 +6,15 @@ that a suppression makes of leads that were let out before it. Source: contract 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Max, Min, Q
 from django.utils import timezone
 
 from leads.findings import Finding, Overrule
@@ -200,6 +201,9 @@ class Review(AppendOnly):
         SUPPRESS = "suppress", "Blocked by a later suppression"
         CHANGE = "change", "Blocked after a change of it"
 
+    # Those that nobody took at the desk: an approved lead waits there from then on.
+    BLOCKS = (Decision.SUPPRESS, Decision.CHANGE)
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     lead = models.ForeignKey("Lead", models.PROTECT, related_name="reviews", db_index=False)
     decision = models.CharField(max_length=10, choices=Decision.choices)
@@ -356,6 +360,29 @@ class LookBack(models.Model):
         self.refresh_from_db()
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """How often a token has read the person of a lead, when first and when last."""
+
+    token: ApiToken
+    times: int
+    first_at: datetime
+    last_at: datetime
+
+
+class DisclosureQuerySet(AppendOnlyQuerySet):
+    def readings(self) -> list[Readings]:
+        """Return those by the API, summed up by token, the one that read last first.
+
+        A system may read a lead every minute; each token comes with who made it.
+        """
+        by_token = self.filter(how=Disclosure.How.API).order_by().values_list("token")
+        found = by_token.annotate(Count("id"), Min("at"), last_at=Max("at")).order_by("-last_at")
+        rows = list(found)
+        tokens = ApiToken.objects.select_related("created_by").in_bulk([one[0] for one in rows])
+        return [Readings(tokens[one], *more) for one, *more in rows]
+
+
 class Disclosure(AppendOnly):
     """Somebody was shown a lead, or a post that is none, in the console, or took it out of it.
 
@@ -381,6 +408,8 @@ class Disclosure(AppendOnly):
     token = models.ForeignKey(ApiToken, models.PROTECT, null=True, related_name="+", db_index=False)
     how = models.CharField(max_length=10, choices=How.choices)
     reason = models.CharField(max_length=REASON_MAX_LENGTH, blank=True)
+
+    objects: ClassVar[Any] = DisclosureQuerySet.as_manager()
 
     class Meta:
         ordering = ["at", "id"]

@@ -22,16 +22,19 @@ from django.views.decorators.http import require_GET
 
 from intake.models import Post, Replay
 from leadping.console.pages import View, needs, page
+from leads.columns import CALLED
 from leads.models import (
     Disclosure,
     Export,
     ExportDownload,
+    LeadChange,
     Review,
     Suppression,
     SuppressionImport,
 )
 from leads.moments import midnight
-from sources.models import Source, SourceKey, SourceRule
+from sources.models import ApiToken, Source, SourceKey, SourceRule
+from sources.tokens import Actor
 
 ON_A_PAGE = 50
 
@@ -71,6 +74,24 @@ def disclosures(rows: QuerySet[Any]) -> Iterable[Act]:
         yield Act(one.at, name_of(one.by), one.get_how_display(), subject, url, one.reason)
 
 
+def readings(rows: QuerySet[Any]) -> Iterable[Act]:
+    for one in rows.select_related("by", "token"):
+        url = reverse("admin:leads_lead_change", args=[one.lead_id])
+        what, by = one.get_how_display(), Actor(one.by, one.token).told
+        yield Act(one.at, name_of(one.by), what, f"lead {one.lead_id}", url, by)
+
+
+def lead_changes(rows: QuerySet[Any]) -> Iterable[Act]:
+    """Read what was done to leads: which fields, not what they held, nor notes."""
+    for one in rows.select_related("by", "token"):
+        what = one.get_what_display()
+        if one.what == LeadChange.What.CHANGE:
+            what = f"{what}: {', '.join(CALLED.get(name, name) for name in one.after)}"
+        url = reverse("admin:leads_lead_change", args=[one.lead_id])
+        by = Actor(one.by, one.token).told
+        yield Act(one.at, name_of(one.by), what, f"lead {one.lead_id}", url, by)
+
+
 CHANGED = {"+": "Made", "~": "Changed", "-": "Took away"}
 
 
@@ -80,12 +101,16 @@ def histories(url_name: str, noun: str, key: str) -> Callable[[QuerySet[Any]], I
     def read(rows: QuerySet[Any]) -> Iterable[Act]:
         for one in rows.select_related("history_user"):
             what = f"{CHANGED[one.history_type]} {noun}"
-            if noun == "key" and one.history_type == "~" and one.revoked_at:
-                what = "Revoked key"
+            if noun in ("key", "token") and one.history_type == "~" and one.revoked_at:
+                what = f"Revoked {noun}"
             if noun == "suppression" and one.history_type == "~":
                 what = "Released suppression"
-            named = one.preview if noun == "key" else getattr(one, "name", "") or one.id
-            reason = getattr(one, "release_reason", "") or one.history_change_reason or ""
+            named = getattr(one, "preview", "") or getattr(one, "name", "") or one.id
+            if noun == "token":
+                named = f"{one.label} ({named})"
+            # By what it was done, and why.
+            why = (one.history_change_reason, getattr(one, "release_reason", ""))
+            reason = ": ".join(filter(None, why))
             yield Act(
                 one.history_date,
                 name_of(one.history_user),
@@ -174,7 +199,9 @@ class Kind:
 
 
 # What has a record of its own, and so is not told again from Django's log.
-HAVE_THEIR_OWN: tuple[type[Model], ...] = (Source, SourceRule, SourceKey, Suppression, Post)
+HAVE_THEIR_OWN: tuple[type[Model], ...] = (
+    *(Source, SourceRule, SourceKey, ApiToken, Suppression, Post),
+)
 # What is logged of a suppression that was there already, which leaves no row of its history.
 AGAIN = "was there already"
 
@@ -217,11 +244,19 @@ KINDS = {
     "reviews": Kind("Reviews", Review.objects.all, "at", "by", reviews),
     "reveals": Kind(
         "Reveals",
-        lambda: Disclosure.objects.exclude(how=Disclosure.How.PAGE),
+        lambda: Disclosure.objects.exclude(how__in=(Disclosure.How.PAGE, Disclosure.How.API)),
         "at",
         "by",
         disclosures,
     ),
+    "readings": Kind(
+        "Leads read by the API",
+        lambda: Disclosure.objects.filter(how=Disclosure.How.API),
+        "at",
+        "by",
+        readings,
+    ),
+    "changes": Kind("Changes of leads", LeadChange.objects.all, "at", "by", lead_changes),
     "pages": Kind(
         "Leads looked at",
         lambda: Disclosure.objects.filter(how=Disclosure.How.PAGE),
@@ -246,6 +281,13 @@ KINDS = {
         "history_user",
         histories("sources_sourcekey_change", "key", "id"),
     ),
+    "tokens": Kind(
+        "API tokens",
+        ApiToken.history.all,
+        "history_date",
+        "history_user",
+        histories("sources_apitoken_change", "token", "id"),
+    ),
     "suppressions": Kind(
         "Suppressions",
         Suppression.history.all,
@@ -258,7 +300,7 @@ KINDS = {
     "others": Kind("All else in the console", log, "action_time", "user", others),
 }
 # Asked for by name only: each look at a lead would drown what was done.
-NOT_BY_DEFAULT = {"pages"}
+NOT_BY_DEFAULT = {"pages", "readings"}
 
 
 def acts(

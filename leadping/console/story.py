@@ -5,6 +5,7 @@ One statement for each kind of row, however many there are; of each kind the new
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,9 +17,11 @@ from django.utils import timezone
 
 from intake.models import NEW_LEAD, Post, Replay
 from leads import masks
-from leads.models import Disclosure, ExportedLeads, Lead, Suppression
-from leads.reviews import LookBack, Review
+from leads.columns import CALLED
+from leads.models import Disclosure, ExportedLeads, Lead, LeadChange, Suppression
+from leads.reviews import LookBack, Readings, Review
 from sources.rules import Mode
+from sources.tokens import ApiToken
 
 NEWEST = 50
 # What comes at the same moment: the post, then what was found, then what people did.
@@ -32,12 +35,15 @@ NOT_TOLD = {
     "leads.view_lookback": "look-backs",
     "intake.view_post": "what was sent",
 }
+What = LeadChange.What
+DELETED = "Deleted: put away, but still the answer to a repeat."
 Decision = Review.Decision
 DECIDED = {
     Decision.RELEASE: ("Released.", "good"),
     Decision.REJECT: ("Rejected.", "bad"),
     Decision.UNDO: ("The last decision was taken back.", "plain"),
     Decision.SUPPRESS: ("Blocked by a later suppression.", "wait"),
+    Decision.CHANGE: ("Blocked after a change of it.", "wait"),
 }
 
 
@@ -87,8 +93,9 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
     `made_by`: the post that made it, None if that is not kept. What staff wrote of a reveal is
     masked where it looks like a person's, unless the person is revealed.
     """
-    story = Story([*arrival(lead, user, made_by), *ends(lead)])
+    story = Story([*arrival(lead, user, made_by)])
     may = user.has_perm
+    may_read = may("leads.reveal_lead") and not lead.erased_at
     posts = lead.posts.filter(outcome="repeated").order_by("-received_at", "-id")
     posts = posts.defer("body", "headers", "answer", "findings")
     story.add("repeats", posts, lambda one: repeat(one, may_see=may("intake.view_post")))
@@ -101,6 +108,13 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         entries = Suppression.objects.naming(lead.phone, lead.email_key)
         entries = entries.in_force_for(lead.business_id).order_by("-created_at", "-id")
         story.add("suppressions", entries.select_related("created_by", "released_by"), suppressed)
+    changes = list(lead.changes.select_related("by", "token").order_by("-at", "-id")[: NEWEST + 1])
+    story.add(
+        "changes",
+        changes,
+        lambda one: changed(one, is_revealed=is_revealed),
+    )
+    story.events += ends(lead, is_told=any(one.what == What.DELETE for one in changes))
     reviews = lead.reviews.select_related("by").order_by("-at", "-id")
     may_see = may("leads.view_review")
     story.add("decisions", reviews, lambda one: decided(one, may_see=may_see))
@@ -110,7 +124,6 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         story.add("look-backs", look_backs, looked_back)
     shown = lead.disclosures.select_related("by").order_by("-at", "-id")
     given = shown.filter(how__in=(Disclosure.How.REVEAL, Disclosure.How.EXPORT))
-    may_read = may("leads.reveal_lead") and not lead.erased_at
     story.add(
         *("reveals and exports", given),
         lambda one: disclosed(one, is_revealed=is_revealed, may_read=may_read),
@@ -122,6 +135,7 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
         lambda one: exported(one, user, is_revealed=is_revealed, may_read=may_read),
     )
     story.events += openings(shown.filter(how=Disclosure.How.PAGE))
+    story.events += map(readings, lead.disclosures.readings()[:NEWEST])
     story.events.sort(key=lambda one: (one.at, one.order))
     return story
 
@@ -222,6 +236,45 @@ def decided(one: Review, *, may_see: bool) -> Iterable[Event]:
     )
 
 
+def changed(one: LeadChange, *, is_revealed: bool) -> Iterable[Event]:
+    """Tell what was done to a lead, by whom and by which token; values, once it is revealed."""
+    who = by_what(one.by, one.token)
+    match What(one.what):
+        case What.CHANGE:
+            labels = {name: CALLED.get(name, name) for name in one.after}
+            note = "\n".join(
+                f"{label}: {worded(one.before.get(name))} → {worded(one.after[name])}"
+                for name, label in labels.items()
+            )
+            sentence = f"Changed: {', '.join(labels.values())}."
+            yield Event(one.at, sentence, who, note=note if is_revealed else "", tone="calm")
+        case What.TAGS:
+            then, now = set(one.before["tags"]), set(one.after["tags"])
+            told = [f"{name} put on" for name in sorted(now - then)]
+            told += [f"{name} taken off" for name in sorted(then - now)]
+            yield Event(one.at, f"Its tags: {', '.join(told)}.", who)
+        case What.ARCHIVE:
+            reason, note = one.after.get("reason"), one.after.get("note") or ""
+            sentence = "Archived." if reason is None else f"Archived, reason {reason}."
+            yield Event(one.at, sentence, who, note if is_revealed else masks.hidden(note))
+        case What.UNARCHIVE:
+            yield Event(one.at, "Taken back from the archive.", who)
+        case What.DELETE:
+            yield Event(one.at, DELETED, who, tone="bad")
+
+
+def worded(value: Any) -> str:
+    """Return a value of a lead, as JSON has it, for reading."""
+    if value in (None, "", {}):
+        return "nothing"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def by_what(by: Any, token: ApiToken | None) -> str:
+    """Return who did something, and by which token."""
+    return f"{name_of(by)}, by the API token {token}" if token else name_of(by)
+
+
 def suppressed(one: Suppression) -> Iterable[Event]:
     """Tell when a suppression was added, and its end; whom it names is on its page."""
     url = reverse("admin:leads_suppression_change", args=[one.id])
@@ -296,16 +349,23 @@ def openings(rows: QuerySet[Any]) -> Iterable[Event]:
     yield Event(last.at, sentence)
 
 
+def readings(one: Readings) -> Event:
+    """Tell in one line how often a token has read the person."""
+    sentence = f"Read by the API {counted(one.times, 'time', 'times')}."
+    if one.times > 1:
+        first = f"{timezone.localtime(one.first_at):%b %-d, %Y, %H:%M}"
+        sentence = f"{sentence[:-1]} since {first}."
+    return Event(one.last_at, sentence, by_what(one.token.created_by, one.token), tone="calm")
+
+
 def counted(number: int, one: str, many: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {one if number == 1 else many}"
 
 
-def ends(lead: Lead) -> Iterable[Event]:
-    """Tell that a lead was put away, and that it was erased."""
-    if lead.deleted_at:
-        yield Event(
-            lead.deleted_at, "Deleted: put away, but still the answer to a repeat.", tone="bad"
-        )
+def ends(lead: Lead, *, is_told: bool) -> Iterable[Event]:
+    """Tell that a lead was put away, unless that `is_told` by a change, and that it was erased."""
+    if lead.deleted_at and not is_told:
+        yield Event(lead.deleted_at, DELETED, tone="bad")
     if lead.erased_at:
         yield Event(lead.erased_at, "Erased: nothing of the person is left.", tone="bad")

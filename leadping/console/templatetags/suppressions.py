@@ -30,6 +30,7 @@ DECISIONS = {
     Review.Decision.RELEASE: "good",
     Review.Decision.REJECT: "bad",
     Review.Decision.SUPPRESS: "wait",
+    Review.Decision.CHANGE: "wait",
 }
 State = SuppressionImport.State
 STATES = {State.DONE: "good", State.FAILED: "bad", State.CANCELLED: "wait", State.LOADING: "plain"}
