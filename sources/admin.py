@@ -2,15 +2,21 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import BadRequest, ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.html import format_html
 
+from sources import looks
 from sources.models import Business, SourceKey, Tag, Vendor
+from sources.tags import TagExists
 
 
 class ListAdmin(admin.ModelAdmin):
@@ -46,11 +52,110 @@ class NamedAdmin(KeptAdmin):
     readonly_fields = ["id", "created_at"]
 
 
+class TagForm(forms.ModelForm):
+    """A tag of a business; its name is its own there, whatever the case."""
+
+    class Meta:
+        model = Tag
+        fields = ["business", "name", "color", "description"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+        help_texts = {
+            "color": "In hexadecimal digits, like #1F6FEB; the business's systems show it so.",
+            "description": "What it says of a lead.",
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        tag = self.instance
+        business = cleaned.get("business") or (tag.business_id and tag.business)
+        key = (cleaned.get("name") or "").casefold()
+        others = Tag.objects.of(business.pk).exclude(pk=tag.pk) if business else ()
+        for one in others:
+            if one.key == key:
+                told = "an archived tag of this name: take it" if one.archived_at else "this tag"
+                back = " back into use" if one.archived_at else " already"
+                self.add_error("name", f"The business has {told}{back}.")
+        return cleaned
+
+
+class StateOfTag(admin.SimpleListFilter):
+    """Whether it may be put on leads."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("used", "In use"), ("archived", "Archived")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "used":
+            return queryset.in_use()
+        return queryset.exclude(archived_at=None) if self.value() == "archived" else queryset
+
+
 @admin.register(Tag)
 class TagAdmin(KeptAdmin):
-    list_display = ["name", "business", "id"]
+    form = TagForm
+    list_display = ["named", "business", "description", "state"]
+    list_display_links = ["named"]
     list_select_related = ["business"]
+    list_filter = [StateOfTag, "business"]
     search_fields = ["name"]
+    for_the_record = ["id", "created_at", "created_by", "modified_at", "archived_at"]
+    actions = ["archive", "take_back"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*TagForm.Meta.fields, *self.for_the_record] if obj else TagForm.Meta.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # The leads that have it are those of the business.
+        return ["business", *self.for_the_record] if obj else []
+
+    @admin.display(description="name", ordering="name")
+    def named(self, tag: Tag) -> str:
+        return format_html("{}{}", looks.swatch(tag.color), looks.marked(tag.name))
+
+    @admin.display
+    def state(self, tag: Tag) -> str:
+        return looks.badge("archived") if tag.archived_at else looks.badge("in use", "good")
+
+    def save_model(self, request: HttpRequest, obj: Tag, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by = request.user  # type: ignore[assignment]
+            try:
+                with transaction.atomic():
+                    obj.save()
+            except IntegrityError:
+                raise TagExists from None
+        elif form.changed_data:
+            # Not the whole row, which somebody else may have archived meanwhile.
+            obj.change(timezone.now(), **{one: getattr(obj, one) for one in form.changed_data})
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except TagExists as error:  # since the form was looked at
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect(request.path)
+
+    @admin.action(description="Archive: on no further leads", permissions=["change"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
+        rows = [one for one in queryset if one.archived_at is None]
+        for tag in rows:
+            tag.archive(timezone.now())
+            self.log_change(request, tag, "Archived.")
+        self.tell(request, f"{len(rows)} archived", queryset.count() - len(rows), "archived before")
+
+    @admin.action(description="Take back into use", permissions=["change"])
+    def take_back(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
+        rows = [one for one in queryset if one.archived_at]
+        for tag in rows:
+            tag.change(timezone.now(), archived_at=None)
+            self.log_change(request, tag, "Taken back into use.")
+        self.tell(request, f"{len(rows)} in use again", queryset.count() - len(rows), "in use")
+
+    def tell(self, request: HttpRequest, done: str, skipped: int, were: str) -> None:
+        self.message_user(request, f"{done}, {skipped} were {were}.", messages.SUCCESS)
 
 
 @admin.register(SourceKey)

@@ -85,6 +85,17 @@ def badge(word: Any, kind: str = "") -> SafeString:
     )
 
 
+def swatch(color: str) -> SafeString:
+    """Return a colour like #1F6FEB as a small square, "" for none; without a style of its own."""
+    if not color:
+        return mark_safe("")
+    return format_html(
+        '<svg class="swatch" viewBox="0 0 10 10" aria-hidden="true">'
+        '<rect width="10" height="10" rx="3" fill="{}"/></svg>',
+        color,
+    )
+
+
 def ago(at: datetime | None) -> SafeString:
     """Return how long ago a moment was, or how far ahead, with the exact time on hover."""
     if at is None:

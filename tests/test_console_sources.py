@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from intake import authentication
 from leadping.console import rules
+from leadping.console.sources import SourceAdmin
 from leads.models import Lead
 from sources import keys
-from sources.models import Source, SourceKey, SourceRule, Vendor
+from sources.admin import TagForm
+from sources.models import Source, SourceKey, SourceRule, Tag, Vendor
 from sources.rules import ALLOWED_MODES, DEFAULT_MODES, Mode, Rule
 from tests.factories import Door, make_business, make_source
 from tests.test_admin import signed_in
@@ -487,3 +489,181 @@ def test_who_may_not_see_posts_or_keys_sees_none_on_the_overview(door: Door) -> 
     assert "lp_src_" not in page
     history = text_of(signed_in("view_source").get(url("source_history", door.source)))
     assert "lp_src_" not in history
+
+
+# --- deleted by its business ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def deleted(db: None) -> Source:
+    """Return a source that its business has deleted."""
+    source = make_source(name="Old form", is_approved=False)
+    source.deleted_at, source.is_enabled = timezone.now(), False
+    source.save()
+    return source
+
+
+def test_a_deleted_source_says_so_wherever_it_stands(sam: Client, deleted: Source) -> None:
+    assert "deleted</span>" in text_of(sam.get(LIST))
+    pages = [url(name, deleted) for name in ("source_overview", "source_rules", "source_history")]
+    for one in [*pages, url("sources_source_change", deleted)]:
+        page = text_of(sam.get(one))
+        assert "cannot be switched on again" in page, one
+    overview = text_of(sam.get(url("source_overview", deleted)))
+    for word in ("Issue a key", "Approve…", "What is left to do"):
+        assert word not in overview
+    other = text_of(sam.get(url("source_overview", make_source())))
+    assert "cannot be switched on again" not in other
+
+
+def test_a_deleted_source_is_not_switched_on_by_mistake(sam: Client, deleted: Source) -> None:
+    form = settings_form(deleted, is_enabled="on", notes="Kept")
+    assert sam.post(url("sources_source_change", deleted), form).status_code == 302
+    now = fresh(deleted)
+    assert (now.is_enabled, now.notes) == (False, "Kept")
+    refused = sam.post(url("source_issue_key", deleted), {"label": "x"}, follow=True)
+    assert "Its business has deleted this source" in text_of(refused)
+    rita = reviewer("rita")
+    rita.post(url("source_approve", deleted), {"note": "x"})
+    now = fresh(deleted)
+    assert (now.keys.count(), now.is_compliance_approved) == (0, False)
+
+
+def test_what_was_deleted_meanwhile_stays_so(
+    sam: Client, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = SourceAdmin.save_model
+
+    def late(self: Any, request: Any, obj: Any, *args: Any) -> None:
+        other = fresh(obj)  # its business, by the API, just before
+        other.deleted_at, other.is_enabled = timezone.now(), False
+        other.save()
+        saved(self, request, obj, *args)
+
+    monkeypatch.setattr(SourceAdmin, "save_model", late)
+    sam.post(url("sources_source_change", source), settings_form(source, notes="New"))
+    now = fresh(source)
+    assert (now.notes, now.is_enabled) == ("New", False)
+    assert now.deleted_at is not None
+
+
+def test_a_name_is_taken_until_its_source_is_deleted(sam: Client, deleted: Source) -> None:
+    taken = make_source(name="New form", business=deleted.business)
+    form = settings_form(None, business=str(deleted.business_id))
+    told = "The business has a source of this name."
+    assert told in text_of(sam.post(f"{LIST}add/", form | {"name": "New form"}))
+    other = make_source(business=deleted.business)
+    page = sam.post(url("sources_source_change", other), settings_form(other, name="New form"))
+    assert told in text_of(page)
+    made = sam.post(f"{LIST}add/", form | {"name": "Old form"})
+    assert made.status_code == 302
+    assert Source.objects.filter(name="Old form", deleted_at=None).exists()
+    for one in (deleted, taken):
+        kept = sam.post(url("sources_source_change", one), settings_form(one, notes="Kept"))
+        assert kept.status_code == 302
+
+
+def test_the_description_is_set_and_shown(sam: Client, source: Source) -> None:
+    before = source.version
+    form = settings_form(source, description="Leads of <our> site")
+    assert sam.post(url("sources_source_change", source), form).status_code == 302
+    assert fresh(source).description == "Leads of <our> site"
+    assert fresh(source).version != before
+    assert "Leads of &lt;our&gt; site" in text_of(sam.get(url("source_overview", source)))
+
+
+def test_default_tags_alone_make_a_new_version(sam: Client, source: Source) -> None:
+    tag = source.business.tags.create(name="VIP")
+    before = fresh(source).version
+    sam.post(
+        url("sources_source_change", source), settings_form(source, default_tags=[str(tag.pk)])
+    )
+    assert list(fresh(source).default_tags.all()) == [tag]
+    assert fresh(source).version != before
+
+
+# --- tags -----------------------------------------------------------------------------------------
+
+TAGS = "/admin/sources/tag/"
+
+
+def test_a_tag_is_made_and_changed_with_colour_and_description(sam: Client) -> None:
+    business = make_business()
+    form = {"business": str(business.pk), "name": "VIP", "color": "#1F6FEB", "description": "Big"}
+    assert sam.post(f"{TAGS}add/", form).status_code == 302
+    tag = Tag.objects.get()
+    assert (tag.name, tag.color, tag.description, str(tag.created_by)) == (
+        *("VIP", "#1F6FEB", "Big", "sam"),
+    )
+    page = text_of(sam.get(TAGS))
+    assert 'fill="#1F6FEB"' in page
+    assert "in use" in page
+    other = make_business()
+    change = form | {"name": "V.I.P.", "color": "", "business": str(other.pk)}
+    assert sam.post(reverse("admin:sources_tag_change", args=[tag.pk]), change).status_code == 302
+    tag.refresh_from_db()
+    assert (tag.name, tag.color, tag.business) == ("V.I.P.", "", business)
+    assert tag.modified_at is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "vip"}, "The business has this tag already."),
+        ({"name": "OLD"}, "The business has an archived tag of this name: take it back into use."),
+        ({"name": ""}, "This field is required"),
+        ({"color": "red"}, "Give a colour in hexadecimal digits"),
+        ({"description": "x" * 501}, "at most 500 characters"),
+        ({"business": ""}, "This field is required"),
+    ],
+)
+def test_a_tag_with_a_fault_is_not_saved(sam: Client, changes: dict[str, str], told: str) -> None:
+    business = make_business()
+    Tag.objects.create(business=business, name="VIP")
+    Tag.objects.create(business=business, name="Old").archive(timezone.now())
+    Tag.objects.create(business=make_business(), name="New")
+    tag = Tag.objects.create(business=business, name="Mine")
+    form = {"business": str(business.pk), "name": "New", "color": "", "description": ""} | changes
+    assert told in text_of(sam.post(f"{TAGS}add/", form))
+    if "business" not in changes:  # which of one that is there stays
+        page = sam.post(reverse("admin:sources_tag_change", args=[tag.pk]), form)
+        assert told in text_of(page)
+    tag.refresh_from_db()
+    assert tag.name == "Mine"
+    assert Tag.objects.count() == 4
+
+
+def test_of_two_who_make_a_tag_at_once_the_later_is_told(
+    sam: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    business = make_business()
+    form = {"business": str(business.pk), "name": "VIP", "color": "", "description": ""}
+    mine = Tag.objects.create(business=business, name="Mine")
+    Tag.objects.create(business=business, name="vip")
+    # Theirs came after the form was looked at.
+    monkeypatch.setattr(TagForm, "clean", lambda self: self.cleaned_data)
+    monkeypatch.setattr(Tag, "validate_constraints", lambda *args, **kwargs: None)
+    for one in (f"{TAGS}add/", reverse("admin:sources_tag_change", args=[mine.pk])):
+        page = text_of(sam.post(one, form, follow=True))
+        assert "The business has a tag of this name." in page
+    assert set(Tag.objects.values_list("name", flat=True)) == {"Mine", "vip"}
+
+
+def test_tags_are_archived_and_taken_back_on_record(sam: Client) -> None:
+    business = make_business()
+    tags = [Tag.objects.create(business=business, name=name) for name in "AB"]
+    tags[0].archive(timezone.now())
+    ids = [str(one.pk) for one in tags]
+
+    def run(action: str) -> str:
+        data = {"action": action, "_selected_action": ids}
+        return text_of(sam.post(TAGS, data, follow=True))
+
+    assert "1 archived, 1 were archived before." in run("archive")
+    assert not Tag.objects.in_use().exists()
+    assert set(sam.get(f"{TAGS}?state=archived").context["cl"].queryset) == set(tags)
+    assert "2 in use again, 0 were in use." in run("take_back")
+    assert Tag.objects.in_use().count() == 2
+    assert not sam.get(f"{TAGS}?state=archived").context["cl"].queryset
+    told = list(LogEntry.objects.order_by("id").values_list("change_message", flat=True))
+    assert told == ["Archived.", "Taken back into use.", "Taken back into use."]

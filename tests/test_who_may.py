@@ -119,6 +119,8 @@ ACTIONS = """
 # action
 intake_post.replay              ---o-o
 sources_sourcekey.revoke        ---o-o
+sources_tag.archive             ---o-o
+sources_tag.take_back           ---o-o
 sources_apitoken.revoke         -----o
 jobs_job.retry                  -----o
 auth_user.remove_second_factor  -----o

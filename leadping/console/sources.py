@@ -93,6 +93,19 @@ class SettingsForm(forms.ModelForm):
     def clean_field_map(self) -> dict[str, Any]:
         return self.cleaned_data["field_map"] or {}
 
+    def clean(self) -> dict[str, Any]:
+        """Return the fields; the name is its own in the business, those deleted left aside.
+
+        Django does not look at that: whether the source is deleted is no field of the form.
+        """
+        cleaned = super().clean() or {}
+        source = self.instance
+        business = cleaned.get("business") or source.business_id
+        same = Source.objects.filter(business=business, name=cleaned.get("name"), deleted_at=None)
+        if business and source.deleted_at is None and same.exclude(pk=source.pk).exists():
+            self.add_error("name", "The business has a source of this name.")
+        return cleaned
+
 
 class SourceAdmin(KeptAdmin):
     """The list of sources, and the pages of each one."""
@@ -109,7 +122,14 @@ class SourceAdmin(KeptAdmin):
     change_form_template = "console/source_settings.html"
     actions = None
     fieldsets = [
-        (None, {"fields": ["name", "business", "vendor", "owner", "is_enabled", "notes"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *("name", "description", "business", "vendor", "owner", "is_enabled", "notes"),
+                ]
+            },
+        ),
         (
             "How it posts",
             {
@@ -136,7 +156,10 @@ class SourceAdmin(KeptAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fixed = ["id", "created_at", "version", "example"]
         # The leads that it has are those of the business.
-        return [*fixed, "business"] if obj else fixed
+        fixed += ["business"] if obj else []
+        # Its business has done with it: nobody switches it on without knowing.
+        fixed += ["is_enabled"] if obj and obj.deleted_at else []
+        return fixed
 
     # --- the list
 
@@ -209,6 +232,12 @@ class SourceAdmin(KeptAdmin):
         extra = {"source": source, "tabs": tabs_of(source, "settings")} if source else {}
         return super().change_view(request, object_id, extra_context=extra)
 
+    def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
+        # Not the whole row, which its business may have deleted meanwhile by the API.
+        columns = {one.name for one in self.opts.concrete_fields}
+        named = [one for one in form.changed_data if one in columns]
+        obj.save(update_fields=named) if change else obj.save()
+
     def response_add(
         self, request: HttpRequest, obj: Source, post_url_continue: Any = None
     ) -> HttpResponse:
@@ -247,6 +276,11 @@ class SourceAdmin(KeptAdmin):
             raise PermissionDenied
         rows = Source.objects.with_settings().select_related("business", "vendor", "owner")
         return get_object_or_404(rows.select_related("compliance_approved_by"), pk=pk)
+
+    def refused(self, request: HttpRequest, source: Source) -> HttpResponse:
+        """Lead back from what would bring a deleted source to life."""
+        messages.error(request, "Its business has deleted this source: it takes no leads any more.")
+        return redirect("admin:source_overview", source.pk)
 
     def page(
         self,
@@ -360,6 +394,8 @@ class SourceAdmin(KeptAdmin):
     def approve(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Record that a source has passed compliance review, with a note of what was looked at."""
         source = self.opened(request, pk, "sources.approve_source")
+        if source.deleted_at:
+            return self.refused(request, source)
         form = NoteForm(request.POST or None)
         if request.method == "POST" and not source.is_compliance_approved and form.is_valid():
             source.approve(request.user, form.cleaned_data["note"], timezone.now())
@@ -374,6 +410,8 @@ class SourceAdmin(KeptAdmin):
     def issue_key(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Make a key and show it, this once."""
         source = self.opened(request, pk, "sources.add_sourcekey")
+        if source.deleted_at:
+            return self.refused(request, source)
         form = KeyForm(request.POST or None)
         context: dict[str, Any] = {"form": form}
         if request.method == "POST" and form.is_valid():
@@ -432,8 +470,9 @@ def tabs_of(source: Source, current: str) -> list[tuple[str, str, bool]]:
 
 def state_of(source: Source) -> list[str]:
     """Return the badges of a source."""
+    door = looks.badge("on") if source.is_enabled else looks.badge("off", "bad")
     return [
-        looks.badge("on") if source.is_enabled else looks.badge("off", "bad"),
+        looks.badge("deleted", "bad") if source.deleted_at else door,
         looks.badge("approved", "good")
         if source.is_compliance_approved
         else looks.badge("not approved", "wait"),
