@@ -269,6 +269,7 @@ class Source(models.Model):
                 fields=["business", "name"],
                 condition=Q(deleted_at=None),
                 name="source_name_unique",
+                violation_error_message="A source of this business and name already exists.",
             ),
             models.CheckConstraint(
                 condition=Q(rate_per_minute__gte=1), name="source_rate_at_least_1"

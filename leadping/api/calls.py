@@ -126,6 +126,8 @@ class Endpoint(APIView):
     """
 
     scopes: ClassVar[dict[str, Scope]] = {}
+    # Whether it is asked by filters, so that one that takes too long can be asked otherwise.
+    is_list: ClassVar[bool] = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         started = time.perf_counter_ns()
@@ -137,7 +139,7 @@ class Endpoint(APIView):
         except Problem as problem:
             return visit.refuse(problem)
         except Exception as error:
-            return visit.fail(error)
+            return visit.fail(error, is_list=self.is_list)
 
 
 class Visit:
@@ -193,9 +195,12 @@ class Visit:
         self.tell("api.refused", problem.type.status, problem.type.code)
         return refusal(self.request.META["REQUEST_ID"], path, problem, self.headers)
 
-    def fail(self, error: Exception) -> HttpResponse:
-        """Return `400` for what takes too long, `503` without a database, `500` if we erred."""
-        if is_time_up(error):
+    def fail(self, error: Exception, *, is_list: bool) -> HttpResponse:
+        """Return `400` for a list that takes too long, `503` without a database, `500` if we erred.
+
+        What waited too long for others' locks can be sent again: that is `503` too.
+        """
+        if is_list and is_time_up(error):
             return self.refuse(Problem("invalid-request", TOO_SLOW))
         is_away = is_unavailable(error)
         log.error("api.database_unavailable" if is_away else "api.failed", exc_info=True)

@@ -395,6 +395,7 @@ class LeadListView(Endpoint):
     """`POST /leads/all/my`: a page of the leads of the business, the newest first."""
 
     scopes: ClassVar = {"POST": Scope.LEADS_READ}
+    is_list = True
 
     def post(self, call: Call) -> HttpResponse:
         narrowed = Narrowed(call)

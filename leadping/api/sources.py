@@ -435,6 +435,7 @@ class SourceListView(Endpoint):
     """`POST /sources/all/my`: a page of the sources of the business, by name."""
 
     scopes: ClassVar = {"POST": Scope.SOURCES}
+    is_list = True
 
     def post(self, call: Call) -> HttpResponse:
         body = call.body(is_optional=True)

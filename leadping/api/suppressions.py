@@ -448,6 +448,7 @@ class SuppressionListView(Endpoint):
     """`POST /suppressions/all/my`: a page of the business's own entries, the newest first."""
 
     scopes: ClassVar = {"POST": Scope.SUPPRESSIONS}
+    is_list = True
 
     def post(self, call: Call) -> HttpResponse:
         body = call.body(is_optional=True)

@@ -186,6 +186,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(("deleted_at", None)),
                 fields=("business", "name"),
                 name="source_name_unique",
+                violation_error_message="A source of this business and name already exists.",
             ),
         ),
         migrations.AddField(
