@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.core import signing
 from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -16,6 +17,7 @@ from leads.lookback import approved_of
 from leads.models import Lead, Suppression
 from sources.models import Source
 from sources.sql import quoted
+from tests.api import Api
 from tests.factories import CERTIFICATE, Door, make_source
 
 MILLION = 1_000_000
@@ -206,6 +208,37 @@ def test_every_look_up_of_a_post_uses_its_index_at_a_million_rows(crowded: Sourc
     with CaptureQueriesContext(connection) as queries:
         assert caps.approved_in(crowded, periods[1].starts_at, periods[1].ends_at) > 100
     explain_all(queries)
+
+    far_pages_cost_as_the_first(crowded)
+
+
+def far_pages_cost_as_the_first(crowded: Source) -> None:
+    """Fail if a list in the API reads more of the table of leads for a page that is far into it."""
+    api = Api(crowded.business)
+    page = api.post("/leads/all/my", {"pageSize": 100}).json()
+    salt = f"leadping.api.leads.{crowded.business_id}"
+    print_of, *_ = signing.loads(page["continuationToken"], salt=salt)
+    read = []
+    for skipped in (100, 100_000, 900_000):
+        at = Lead.objects.order_by("-received_at").values_list("received_at", "id")[skipped]
+        token = signing.dumps([print_of, at[0].isoformat(), str(at[1])], salt=salt)
+        with CaptureQueriesContext(connection) as queries:
+            answer = api.post("/leads/all/my", {"pageSize": 100, "continuationToken": token})
+        assert len(answer.json()["items"]) == 100
+        told = [one["sql"] for one in queries.captured_queries if "leads_lead" in one["sql"]]
+        read.append(sum(blocks_of(sql) for sql in told if sql.startswith("SELECT")))
+    print(f"blocks read for a page: {read}")
+    assert max(read) < 1.2 * read[0], read
+
+
+def blocks_of(sql: str) -> int:
+    """Return how many blocks a statement reads."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
+        ((found,),) = cursor.fetchall()
+    plan = found[0]["Plan"]
+    assert "Seq Scan on leads_lead" not in str(found)
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def explain_all(queries: CaptureQueriesContext) -> None:
