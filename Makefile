@@ -31,8 +31,9 @@ lock: .venv/development  ## Renew the exact, hashed versions for production
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		requirements.txt -o requirements.lock
 
-docs: .venv/runtime .env  ## Renew docs/compliance.md after a change of the rules
+docs: .venv/runtime .env  ## Renew docs/compliance.md and docs/openapi.json from the code
 	$(PYTHON) manage.py rulebook
+	$(PYTHON) manage.py openapi
 
 clean:  ## Remove what can be made again (not the database, not .env)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
