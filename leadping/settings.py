@@ -90,6 +90,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Whether intake answers amounts as JSON numbers, for vendors on a client that reads nothing else.
 INTAKE_HAS_NUMBERS = env.str("INTAKE_DECIMALS", default="text") == "number"
 
+# Of its description (leadping/api/schema.py).
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "leadping.api.schema.Described"}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.1",
+    "TITLE": "leadping",
+    "VERSION": "1",
+    "DESCRIPTION": "Leads in by vendors, each judged and stored; leads out to the business's own "
+    "systems. Every refusal is a problem (RFC 9457).",
+    "SERVERS": [{"url": "/"}],
+    "POSTPROCESSING_HOOKS": [],
+    "SCHEMA_PATH_PREFIX": "/",
+}
+
 # --- what is done later -----------------------------------------------------------------------
 
 # How long a worker may be silent before another takes its job; each step of a job renews it.
@@ -109,6 +122,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular_sidecar",
     "simple_history",
     "django_otp",
     "django_otp.plugins.otp_totp",
