@@ -63,7 +63,7 @@ def path_of(method: str, path: str) -> str:
     for known_method, known, _ in sorted(METHODS, key=lambda one: "{" in one[1]):
         pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(known))
         if method == known_method and re.fullmatch(pattern, path.rstrip("/")):
-            return known
+            return str(known)
     raise AssertionError(f"{method} {path} is not described")
 
 

@@ -12,6 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from intake.problems import PROBLEM_TYPES
 from leadping.api import operations, pages, schema
+from leadping.api.schemas import EXAMPLE_URL, LEAD_ID
 from sources.rules import Mode, Rule
 from tests.api import ALL, Api
 from tests.described import DESCRIPTION, METHODS, check, faults, resolved
@@ -148,7 +149,7 @@ def posted(door: Door) -> str:
 @pytest.mark.django_db
 def test_every_answer_of_intake_is_described(door: Door) -> None:
     structured = Door(door.source, door.key, "/leads")
-    form = {"content_type": "application/x-www-form-urlencoded"}
+    form: dict[str, Any] = {"content_type": "application/x-www-form-urlencoded"}
     query = door.client.get("/leads/intake?Phone=5125550188", headers=door.credentials)
     full = structured.post(FULL)
     for answer in (door.send(), door.post(b"phone=5125550199", **form), query, full):
@@ -181,6 +182,66 @@ def test_every_answer_about_leads_is_described(door: Door, scopes: Any) -> None:
     for answer in answers:
         assert answer.status_code < 300
         assert check(answer) == ""
+
+
+@pytest.mark.django_db
+def test_every_answer_about_tags_is_described(api: Api) -> None:
+    made = api.post("/tags", {"name": "VIP", "color": "#1F6FEB", "description": "Call first"})
+    path = f"/tags/{made.json()['id']}"
+    answers = [
+        made,
+        api.post("/tags", {"name": "plain"}),
+        api.put(path, {"color": ""}),
+        api.get("/tags?colour=1"),
+        api.delete(path),
+        api.get("/tags?includeArchived=true"),
+    ]
+    assert [one.status_code for one in answers] == [201, 201, 200, 200, 200, 200]
+    assert {check(one) for one in answers} == {""}
+
+
+@pytest.mark.django_db
+def test_every_answer_about_sources_is_described(door: Door, api: Api) -> None:
+    api.business.tags.create(name="VIP")
+    path = f"/sources/{door.source.id}"
+    door.send()
+    bare = api.post("/sources", {"name": "bare"})
+    full = {
+        **{"name": "full", "description": "a", "costPerLead": 12.5, "allowedStates": ["Texas"]},
+        **{"allowedProducts": ["Solar"], "defaultTagNames": ["VIP"], "requiresTrustedForm": True},
+    }
+    answers = [
+        bare,
+        api.post("/sources", full),
+        api.get(path),
+        api.put(path, {"name": "other", "regenerateApiKey": True, "colour": 1}),
+        api.post("/sources/all/my", {"pageSize": 2, "includeCount": True}),
+        api.get(f"{path}/metrics?days=7"),
+        api.delete(path),
+    ]
+    assert [one.status_code for one in answers] == [201, 201, 200, 200, 200, 200, 204]
+    assert {check(one) for one in answers} == {""}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scopes", [("suppressions",), ALL])
+def test_every_answer_about_suppressions_is_described(door: Door, scopes: Any) -> None:
+    api = Api(door.source.business, scopes)
+    person = {"phoneNumber": "512-555-0137", "email": "ada@example.com", "reason": "Asked"}
+    made = api.post("/suppressions", person)
+    path = f"/suppressions/{made.json()['id']}"
+    answers = [
+        made,
+        api.post("/suppressions/check", person),
+        api.get(path),
+        api.post("/suppressions/release", person),
+        api.post("/suppressions/release", person),
+        api.post("/suppressions/check", person),
+        api.post("/suppressions/all/my", {"includeCount": True}),
+        api.get(path),
+    ]
+    assert [one.status_code for one in answers] == [201, *[200] * 7]
+    assert {check(one) for one in answers} == {""}
 
 
 # --- every problem --------------------------------------------------------------------------------
@@ -300,7 +361,7 @@ def test_every_refusal_of_intake_is_described(code: str, monkeypatch: pytest.Mon
 ASKED: dict[str, Callable[[Api, str], Any]] = {
     "malformed-body": lambda api, path: api.put(path, b"["),
     "invalid-credentials": lambda api, path: api.get(path, headers={"Authorization": "Bearer no"}),
-    "not-found": lambda api, path: api.get(f"/leads/{operations.LEAD_ID}"),
+    "not-found": lambda api, path: api.get(f"/leads/{LEAD_ID}"),
     "length-required": lambda api, path: api.get(path, HTTP_TRANSFER_ENCODING="chunked"),
     "body-too-large": lambda api, path: api.put(path, b"x" * 70_000),
     "invalid-request": lambda api, path: api.post("/leads/all/my", {"pageSize": "many"}),
@@ -326,6 +387,35 @@ def test_every_refusal_of_the_read_api_is_described(
     else:
         response = ASKED[code](api, path)
     assert check(response) == code
+
+
+@pytest.mark.django_db
+def test_every_refusal_of_other_things_is_described(api: Api) -> None:
+    weak = Api(api.business, ["leads:read"])
+    unknown = LEAD_ID
+    answers = [
+        api.post("/tags", {"name": 1.5, "color": "red"}),
+        api.put(f"/tags/{unknown}", {"name": "a"}),
+        api.delete(f"/tags/{unknown}"),
+        weak.post("/tags", {"name": "a"}),
+        api.post("/sources", {"allowedStates": ["Nowhere"]}),
+        api.get(f"/sources/{unknown}"),
+        api.put(f"/sources/{unknown}", {}),
+        api.get(f"/sources/{unknown}/metrics"),
+        weak.get(f"/sources/{unknown}"),
+        api.post("/suppressions", {"phoneNumber": "1"}),
+        api.post("/suppressions/release", {"email": "ada@example.com"}),
+        api.post("/suppressions/check", {"channel": "smoke"}),
+        api.post("/suppressions/all/my", {"filters": [{"field": "colour", "value": 1}]}),
+        api.get(f"/suppressions/{unknown}"),
+        weak.post("/suppressions/check", b"{"),
+        api.post("/suppressions/check", b"{"),
+    ]
+    refused, missing, scope = "invalid-request", "not-found", "insufficient-scope"
+    assert [check(one) for one in answers] == [
+        *(refused, missing, missing, scope, refused, missing, missing, missing, scope),
+        *(refused, refused, refused, refused, missing, scope, "malformed-body"),
+    ]
 
 
 @pytest.mark.django_db
@@ -361,7 +451,7 @@ def test_it_names_the_address_of_the_service() -> None:
         text = get("/openapi.json").content.decode()
     pages.description.cache_clear()
     assert "https://elsewhere.example/problems/invalid-lead" in text
-    assert schema.EXAMPLE_URL not in text
+    assert EXAMPLE_URL not in text
 
 
 @pytest.mark.django_db

@@ -11,9 +11,22 @@ from typing import Any, Literal
 from drf_spectacular.utils import OpenApiParameter
 
 from intake.problems import PROBLEM_TYPES
-from leadping.api import leads
-from leadping.api.schemas import Schema, array, boolean, choice, text
-from leadping.api.shapes import LEAD_ID, TAG_ID, flat
+from leadping.api import leads, sources
+from leadping.api.lead_shapes import flat
+from leadping.api.schemas import (
+    LEAD_ID,
+    SOURCE_ID,
+    TAG_ID,
+    Schema,
+    array,
+    boolean,
+    choice,
+    integer,
+    moment,
+    ref,
+    text,
+)
+from leadping.api.shapes import SUPPRESSION_ID
 from sources.rules import Rule
 
 JSON = "application/json"
@@ -38,7 +51,9 @@ HEADERS: dict[str, Schema] = {
     "Leadping-Findings": text("Codes of what the rules found."),
     "Leadping-Post-Id": text("Id of this one post.", format="uuid"),
     "Idempotency-Replayed": choice("This is the first lead again.", ["true"]),
-    "Location": text("Path of the lead.", f"/leads/{LEAD_ID}"),
+    "Location": text(
+        "Path of what was made, or of the lead that has the externalId.", f"/leads/{LEAD_ID}"
+    ),
     "Leadping-Problem": text("The last part of the problem's type."),
     "Retry-After": text("Seconds to wait before the same request is sent again."),
     "WWW-Authenticate": text("Which kind of credentials is wanted."),
@@ -330,7 +345,209 @@ LEADS = {
     ),
 }
 
-OPERATIONS: dict[tuple[str, str], Operation] = INTAKE | LEADS
+# --- tags -----------------------------------------------------------------------------------------
+
+TAG = in_path("id", "Id of the tag.", TAG_ID)
+
+OF_TAGS = {
+    ("GET", "/tags"): Operation(
+        id="Tags_GetAllForCurrentOrganization",
+        summary="List tags",
+        said="Answers all tags at once, by name.",
+        answers=array("The tags.", ref("TagResponse")),
+        parameters=(in_query("includeArchived", boolean("Archived ones too.")),),
+        can_refuse=OF_TOKENS,
+    ),
+    ("POST", "/tags"): Operation(
+        id="Tags_Create",
+        summary="Make a tag",
+        said="The name of an archived tag brings that one back into use.",
+        answers="TagResponse",
+        status=201,
+        takes={JSON: "TagRequest"},
+        example={"name": "VIP", "color": "#1F6FEB"},
+        can_refuse=OF_BODIES,
+    ),
+    ("PUT", "/tags/{id}"): Operation(
+        id="Tags_Update",
+        summary="Change a tag",
+        said="What is left out or null stays; a blank colour or description is emptied.",
+        answers="TagResponse",
+        takes={JSON: "TagRequest"},
+        example={"description": "Call first"},
+        parameters=(TAG,),
+        can_refuse=OF_BODIES,
+    ),
+    ("DELETE", "/tags/{id}"): Operation(
+        id="Tags_Archive",
+        summary="Archive a tag",
+        said="It stays on the leads that have it, and comes on no further ones.",
+        answers={**boolean("It is archived.", True), "enum": [True]},
+        parameters=(TAG,),
+        can_refuse=OF_TOKENS,
+    ),
+}
+
+# --- sources --------------------------------------------------------------------------------------
+
+SOURCE = in_path("id", "Id of the source.", SOURCE_ID)
+JUDGED = "By what it sets, leads are judged that come from then on."
+
+OF_SOURCES = {
+    ("POST", "/sources"): Operation(
+        id="Sources_Create",
+        summary="Make a source",
+        said=(
+            "Its key is answered as apiKey, this once. Staff have not approved it yet, so its "
+            "leads are held until they have; its vendor is the business itself until staff set "
+            "another one."
+        ),
+        answers="SourceResponse",
+        status=201,
+        takes={JSON: "SourceRequest"},
+        example={"name": "Autumn campaign", "allowedStates": ["TX", "NM"]},
+        must_say=("Location",),
+        can_refuse=OF_BODIES,
+    ),
+    ("GET", "/sources/{id}"): Operation(
+        id="Sources_Get",
+        summary="Read a source",
+        said="Answers its settings, and when its leads came; never its key.",
+        answers="SourceResponse",
+        parameters=(SOURCE,),
+        can_refuse=OF_TOKENS,
+    ),
+    ("PUT", "/sources/{id}"): Operation(
+        id="Sources_Update",
+        summary="Change a source",
+        said=(
+            "What is left out or null stays; an empty list allows all. regenerateApiKey makes a "
+            f"new key, answered this once, and ends all others at once. {JUDGED}"
+        ),
+        answers="SourceResponse",
+        takes={JSON: "SourceRequest"},
+        example={"allowedStates": ["TX"], "regenerateApiKey": True},
+        parameters=(SOURCE,),
+        can_refuse=OF_BODIES,
+    ),
+    ("DELETE", "/sources/{id}"): Operation(
+        id="Sources_Delete",
+        summary="Delete a source",
+        said="Its keys end at once and its name is free again; its leads stay.",
+        answers=None,
+        status=204,
+        parameters=(SOURCE,),
+        can_refuse=OF_TOKENS,
+    ),
+    ("POST", "/sources/all/my"): Operation(
+        id="Sources_GetAllForCurrentUser",
+        summary="List sources",
+        said="Answers a page of sources, by name unless asked otherwise.",
+        answers="PagedResultOfSourceTableRow",
+        takes={JSON: "SourceListRequest"},
+        is_body_optional=True,
+        example={"filters": [{"field": "enabled", "value": True}], "includeCount": True},
+        can_refuse=OF_BODIES,
+    ),
+    ("GET", "/sources/{id}/metrics"): Operation(
+        id="Sources_GetMetrics",
+        summary="Count the leads of a source",
+        said=(
+            "Answers how many leads came on each day, tests apart, in the source's time zone. A "
+            "lead counts on the day on which it came, whatever became of it."
+        ),
+        answers="SourceMetricsResponse",
+        parameters=(
+            SOURCE,
+            in_query("startAt", moment("In the first day.", "2026-11-01T00:00:00Z")),
+            in_query("endAt", moment("In the last day; now if left out.", "2026-11-30T00:00:00Z")),
+            in_query(
+                "days",
+                integer(
+                    "How many days up to the end, without startAt.",
+                    sources.DAYS,
+                    minimum=1,
+                    maximum=sources.DAYS_AT_MOST,
+                ),
+            ),
+        ),
+        can_refuse=OF_TOKENS,
+    ),
+}
+
+# --- suppressions ---------------------------------------------------------------------------------
+
+PERSON = {"phoneNumber": "+15125550137", "channel": "sms"}
+MASKS = ("Leadping-Masked",)
+
+OF_SUPPRESSIONS = {
+    ("POST", "/suppressions"): Operation(
+        id="Suppressions_Suppress",
+        summary="Suppress a person",
+        said=(
+            "From now on no lead of this person is approved, and those that are approved are "
+            "blocked before this is answered. What stands already is answered as it is."
+        ),
+        answers="SuppressionEntryResponse",
+        status=201,
+        takes={JSON: "SuppressionEntryRequest"},
+        example={**PERSON, "reason": "Asked by phone"},
+        must_say=("Location",),
+        can_refuse=OF_BODIES,
+    ),
+    ("POST", "/suppressions/release"): Operation(
+        id="Suppressions_Release",
+        summary="Release a person",
+        said=(
+            "Ends what the business itself has against just this person and channel. An opt-out or "
+            "revocation ends only by a new consent: evidence says what proves it, or else the "
+            "reason stands for it. Leads that were blocked stay so for staff to look at."
+        ),
+        answers="SuppressionEntryResponse",
+        takes={JSON: "SuppressionReleaseRequest"},
+        example={**PERSON, "reason": "Signed up again", "evidence": "Form of 2026-11-23"},
+        can_refuse=OF_BODIES,
+    ),
+    ("POST", "/suppressions/check"): Operation(
+        id="Suppressions_Check",
+        summary="Check a person",
+        said=(
+            "Judges as a lead of this person would be judged. Of do-not-call registries no more is "
+            "told than that the person may not be contacted."
+        ),
+        answers="SuppressionCheckResult",
+        takes={JSON: "SuppressionCheckRequest"},
+        example=PERSON,
+        can_refuse=OF_BODIES,
+    ),
+    ("POST", "/suppressions/all/my"): Operation(
+        id="Suppressions_GetAllForCurrentOrganization",
+        summary="List suppressions",
+        said="Answers a page of the business's own entries, the newest first; no registry's.",
+        answers="PagedResultOfSuppressionEntryResponse",
+        takes={JSON: "SuppressionListRequest"},
+        is_body_optional=True,
+        example={"filters": [{"field": "status", "value": "active"}]},
+        says=MASKS,
+        can_refuse=OF_BODIES,
+    ),
+    ("GET", "/suppressions/{id}"): Operation(
+        id="Suppressions_Get",
+        summary="Read a suppression",
+        said="Answers an entry with all that was done to it.",
+        answers="SuppressionEntryResponse",
+        parameters=(in_path("id", "Id of the entry.", SUPPRESSION_ID),),
+        says=MASKS,
+        can_refuse=OF_TOKENS,
+    ),
+}
+
+OPERATIONS: dict[tuple[str, str], Operation] = (
+    INTAKE | LEADS | OF_TAGS | OF_SOURCES | OF_SUPPRESSIONS
+)
 TAGS = {
     "Leads": "Posting leads with a source's key; reading and changing them with a token.",
+    "Tags": "The labels of a business.",
+    "Sources": "The ways by which vendors send leads, their settings and keys.",
+    "Suppressions": "Who may not be contacted.",
 }

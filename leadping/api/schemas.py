@@ -7,6 +7,11 @@ Schema = dict[str, Any]
 
 # Stands in examples for the address of the service.
 EXAMPLE_URL = "https://leads.example.com"
+LEAD_ID = "01a20841-3c5e-7a19-8f02-4b7d90c1e6aa"
+BUSINESS_ID = "01983c5a-7e21-7b40-9d3f-2c61f0a8e514"
+SOURCE_ID = "01983c5b-1f0a-7c55-b1de-90a4c37e6d21"
+TAG_ID = "01983c5c-55d7-7d02-8a37-4be1c09f2a68"
+USER_ID = "7"
 
 
 def of_type(kind: str, said: str, example: Any = None, **more: Any) -> Schema:

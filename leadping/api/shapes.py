@@ -1,17 +1,21 @@
 """The shapes of bodies and answers as the description of the API shows them, by name.
 
 Nothing here runs for a request: views write and read what they do by themselves, and
-`tests/test_openapi.py` holds every answer against these. Bodies of posts are made from the
-serializers of intake, lists from the fields that they can be asked by.
+`tests/test_openapi.py` holds every answer against these. Lists are made from the fields that they
+can be asked by.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from intake import fields, serializers
 from intake.problems import PROBLEM_TYPES
-from leadping.api import leads, lists
+from leadping.api import lead_shapes, leads, lists, sources, suppressions, tags
+from leadping.api.lead_shapes import BUSINESS, MASKED, ORGANIZATION
 from leadping.api.schemas import (
+    BUSINESS_ID,
+    SOURCE_ID,
+    TAG_ID,
+    USER_ID,
     Schema,
     an_id,
     answered,
@@ -30,357 +34,8 @@ from leadping.api.schemas import (
     texts,
     unset,
 )
-from leadping.api.words import FIELDS as WORDS
-from leads import normalize
-from leads.models import Lead
-from leads.serializers import TONES
-
-LEAD_ID = "01a20841-3c5e-7a19-8f02-4b7d90c1e6aa"
-BUSINESS_ID = "01983c5a-7e21-7b40-9d3f-2c61f0a8e514"
-SOURCE_ID = "01983c5b-1f0a-7c55-b1de-90a4c37e6d21"
-TAG_ID = "01983c5c-55d7-7d02-8a37-4be1c09f2a68"
-USER_ID = "7"
-MASKED = "Masked without the scope personal-data."
-
-# --- what a lead's fields are when they are sent --------------------------------------------------
-
-LARGEST = 99_999_999.9999
-DECIMAL_TEXT = r"^-?(?:0|[1-9]\d{0,7})(?:\.\d{1,4})?$"
-DIGITS_ONLY = (fields.BY_NAME["phone"], fields.BY_NAME["zip"])
-ENUMS: dict[str, Any] = {
-    "gender": Lead.Gender,
-    "maritalStatus": Lead.MaritalStatus,
-    "employmentType": Lead.EmploymentType,
-}
-FORMATS = {"phone": "phone", "email": "email", "zip": "zip", "dateOfBirth": "date"}
-
-
-def sent(row: fields.Field, name: str, *, is_text: bool = False) -> Schema:
-    """Return the schema of a member of a post by its row in the table.
-
-    `is_text`: of a form or query, where all is text.
-    """
-    word = WORDS[row.name]
-    said = word.said if name == row.name else f"Another name of {row.name}. {word.said}"
-    schema = typed(row, said, word.example, is_text=is_text)
-    return schema if is_text else maybe(schema)
-
-
-def typed(row: fields.Field, said: str, example: Any, *, is_text: bool) -> Schema:
-    if isinstance(row, fields.BooleanField):
-        return boolean(said, example)
-    if isinstance(row, fields.MetadataField):
-        kinds = "string" if is_text else ["string", "number", "boolean", "null"]
-        value = {"type": kinds, "maxLength": fields.METADATA_VALUE_MAX_LENGTH}
-        name = {"maxLength": fields.METADATA_KEY_MAX_LENGTH}
-        most = fields.METADATA_MAX_KEYS
-        return mapping(said, value, example, propertyNames=name, maxProperties=most)
-    if isinstance(row, fields.TagsField):
-        return texts(said, example, maxItems=fields.MAX_TAGS)
-    if row.normalise is normalize.decimal:
-        if is_text:
-            return text(said, str(example), pattern=DECIMAL_TEXT)
-        limits = {"minimum": -LARGEST, "maximum": LARGEST, "pattern": DECIMAL_TEXT}
-        return {**number(said, example), "type": ["number", "string"], **limits}
-    if row.name in ("maritalStatus", "employmentType"):
-        return {**choice(said, ENUMS[row.name].values), "examples": [example]}
-    is_limited = row.limit < fields.ANY_LENGTH and not row.is_cut
-    more: Schema = {"maxLength": row.limit} if is_limited else {}
-    if row.name in FORMATS:
-        more["format"] = FORMATS[row.name]
-    schema = text(said, example, **more)
-    if not is_text and row.name != "dateOfBirth":
-        schema["type"] = ["string", "integer" if row in DIGITS_ONLY else "number"]
-    return schema
-
-
-NEEDED = "At least one of phone and email must come; all else is optional, null or blank."
-NAMES = "Names are matched without regard to case, _ and -."
-OBJECTS = {
-    "metadata": ("LeadMetadataRequest", "Where the lead comes from."),
-    "contact": ("LeadContactRequest", "Who the person is and how they are reached."),
-    "phone": ("PhoneRequest", "The phone; a bare text is its number."),
-    "streetAddress": ("StreetAddressRequest", "Where the person lives."),
-    "customer": ("LeadProfileRequest", "What else is known of the person."),
-}
-
-
-def flat(*, is_text: bool) -> dict[str, Schema]:
-    """Return the members of a flat post by their names, aliases among them."""
-    members = serializers.FlatLeadSerializer().fields
-    return {
-        name: sent(one.row, name, is_text=is_text)
-        for name, one in members.items()
-        if isinstance(one, serializers.TableField)
-    }
-
-
-def structured() -> dict[str, Schema]:
-    """Return the shapes of a structured post and of the objects in it, by name."""
-    found: dict[str, Schema] = {}
-
-    def members(serializer: Any) -> dict[str, Schema]:
-        made = {}
-        for name, one in serializer.fields.items():
-            if isinstance(one, serializers.TableField):
-                made[name] = sent(one.row, name)
-                continue
-            named, said = OBJECTS[name]
-            found[named] = asked(said, members(one))
-            made[name] = maybe(ref(named, said))
-            if name == "phone":
-                bare = text("The number.", "+15125550137", format="phone")
-                made[name] = {
-                    "anyOf": [{"$ref": f"#/components/schemas/{named}"}, bare, {"type": "null"}],
-                    "description": said,
-                }
-        return made
-
-    top = members(serializers.StructuredLeadSerializer())
-    said = f"A lead, shaped like the answer. {NEEDED} {NAMES} What the server owns is ignored."
-    return {"LeadRequest": asked(said, top), **found}
-
-
-# --- what a lead's fields are when they are answered ----------------------------------------------
-
-
-def shown(name: str, *, is_exact: bool = False) -> Schema:
-    """Return the schema of a lead's field in an answer.
-
-    `is_exact`: amounts are texts, as intake answers them; else numbers.
-    """
-    row = (fields.BY_NAME | {one.name: one for one in fields.FURTHER_FIELDS})[name]
-    said, example = WORDS[name]
-    if isinstance(row, fields.BooleanField):
-        return maybe(boolean(said, example))
-    if name in ("price", "directPostPrice"):
-        exact = text(said, f"{example:.2f}", format="decimal")
-        return maybe(exact if is_exact else number(said, example))
-    if row.normalise is normalize.decimal:
-        exact = text(said, str(example), format="decimal")
-        whole = integer(f"{said} Rounded to a whole number.", example)
-        return maybe(exact if is_exact else whole)
-    if name in ENUMS:
-        return {**maybe(choice(said, ENUMS[name].values)), "examples": [example]}
-    if name == "sourceMetadata":
-        return mapping(said, {"type": "string"}, example)
-    more = {"format": "date"} if name == "dateOfBirth" else {}
-    return maybe(text(said, example, **more))
-
-
-def object_at(*path: str, is_exact: bool = False) -> dict[str, Schema]:
-    """Return the fields of an object of the answer: what stands there in a structured post."""
-    return {
-        place[-1]: shown(name, is_exact=is_exact)
-        for name, place in fields.PLACES.items()
-        if place[:-1] == path and name != "phoneType"
-    }
-
-
-BUSINESS = an_id("Id of the business.", BUSINESS_ID)
-ORGANIZATION = an_id("The same as businessId.", BUSINESS_ID)
-STATUS = choice(
-    "Whether the person may be contacted: Approved, Blocked (held for review by staff), or "
-    "Rejected (reviewed, and the block confirmed).",
-    Lead.Status.values,
-)
-CREATED = moment("When the lead arrived first.")
-MODIFIED = unset(moment("When the lead was changed last, null until it is."))
-PHONE_NUMBER = text("Phone number in E.164.", "+15125550137")
-
-
-def metadata(*, is_exact: bool) -> dict[str, Schema]:
-    """Return what every answer says of where a lead comes from and where it stands."""
-    return {
-        **object_at("metadata", is_exact=is_exact),
-        "ipAddress": maybe(text("Address that the post came from.", "203.0.113.7")),
-        "userAgent": maybe(text("User-Agent of the post.", "Mozilla/5.0")),
-        "createdAt": CREATED,
-        "complianceStatus": STATUS,
-        "complianceBlockedReason": unset(
-            text("Why the lead is Blocked or Rejected, in sentences; null while it is Approved.")
-        ),
-        "assignedPhoneNumberId": maybe(text("Default sender number of the source.", "pn-1")),
-        "smsConsentStatus": choice(
-            "OptedOut while a suppression for text messages stands, OptedIn when the certificate "
-            "covers them, else Unknown.",
-            Lead.SmsConsent.values,
-        ),
-        "smsOptedOut": boolean("Whether a suppression for text messages stands."),
-        "smsOptOutAt": unset(moment("Since when that suppression stands.")),
-        "smsOptInAt": never("The certificate's own time, null until it has been verified."),
-        "smsHelpRequestedAt": never("When the person asked for help by text message; not known."),
-        "smsConsentPhoneNumber": unset(
-            text("Phone that text messages may be sent to, in E.164; null unless OptedIn.")
-        ),
-        "userId": maybe(text("Id of the user who owns the source.", USER_ID)),
-        "businessId": BUSINESS,
-    }
-
-
-def leads_at_intake() -> dict[str, Schema]:
-    """Return the shapes of a lead as intake answers it."""
-    return {
-        "LeadIntakeResponse": answered(
-            "The stored lead. Every key is there; what is not known is null. Amounts are decimals "
-            "as texts, so that no client rounds them.",
-            {
-                "metadata": ref("LeadIntakeMetadata", "Where it comes from and where it stands."),
-                "contact": ref("LeadIntakeContact", "Who the person is."),
-                "customer": ref("LeadIntakeProfile", "What else is known of the person."),
-                "id": an_id("Id of the lead.", LEAD_ID),
-                "createdAt": CREATED,
-                "modifiedAt": MODIFIED,
-            },
-        ),
-        "LeadIntakeMetadata": answered(
-            "Where a lead comes from and where it stands.", metadata(is_exact=True)
-        ),
-        "LeadIntakeContact": answered(
-            "Who the person is and how they are reached.",
-            {
-                **object_at("contact"),
-                "streetAddress": ref("StreetAddress", "Where the person lives."),
-                "phone": maybe(ref("LeadIntakePhone", "The phone, null if there is none.")),
-            },
-        ),
-        "LeadIntakePhone": answered(
-            "A phone.", {"number": PHONE_NUMBER, "type": shown("phoneType")}
-        ),
-        "LeadIntakeProfile": answered(
-            "What else is known of the person.", object_at("customer", is_exact=True)
-        ),
-        "StreetAddress": answered("Where a person lives.", object_at("contact", "streetAddress")),
-    }
-
-
-def standing() -> dict[str, Schema]:
-    """Return what a lead and its row in a list say of where it stands."""
-    return {
-        "enabled": boolean("False once the lead is deleted.", True),
-        "deletedAt": unset(moment("When it was deleted.")),
-        "archivedAt": unset(moment("When it was archived, null if it is not.")),
-        "archivedByUserId": unset(text("Id of the user by whose token it was.", USER_ID)),
-        "archiveReason": unset(ARCHIVE_REASON),
-        "isArchived": boolean("Whether it is out of the working lists."),
-        "currentLeadStatus": never("How far the sale has come; not kept here.", "object"),
-        "processingStatus": choice("Every lead is ready once it is stored.", ["Ready"]),
-        "processingStatusReason": never("Why it is not ready; it always is."),
-        "processingStatusChangedAt": never("When that changed; it never does."),
-    }
-
-
-ARCHIVE_REASON = integer(
-    "Why it was archived: a number from 0 to 9. What each means, callers agree on among "
-    "themselves.",
-    3,
-    enum=list(range(leads.ARCHIVE_REASONS + 1)),
-)
-TAGS = array("The tags of the lead, by name.", ref("TagSummary"))
-
-
-def leads_to_read() -> dict[str, Schema]:
-    """Return the shapes of a lead in the read API, and of its row in a list."""
-    return {
-        "LeadResponse": answered(
-            "A lead. Every key is there; what is not known is null. Amounts are numbers.",
-            {
-                "metadata": ref("LeadMetadata", "Where it comes from and where it stands."),
-                "contact": ref("LeadContact", "Who the person is."),
-                "customer": ref("LeadProfile", "What else is known of the person."),
-                "id": an_id("Id of the lead.", LEAD_ID),
-                "createdAt": CREATED,
-                "modifiedAt": MODIFIED,
-                "businessId": BUSINESS,
-                "organizationId": ORGANIZATION,
-                "phoneIdentity": never("What a look-up of the phone told; none is made.", "object"),
-                "isTest": boolean("Whether staff sent it as a test."),
-                "deletedByUserId": never("Who deleted it; a deleted lead is not answered."),
-                "archiveNote": unset(text("What was noted when it was archived.", "Sold")),
-                "tags": TAGS,
-                **standing(),
-            },
-        ),
-        "LeadMetadata": answered(
-            "Where a lead comes from and where it stands.",
-            {
-                **metadata(is_exact=False),
-                "organizationId": ORGANIZATION,
-                "origin": choice("By which way it came.", ["intake"]),
-                "importBatchId": never("Id of the import that brought it; none does."),
-                "isImported": boolean("Whether an import brought it; none does."),
-                "trustedFormCheckedAt": never("When the certificate was verified; not yet done."),
-                "sourceId": an_id("Id of the source that it came by.", SOURCE_ID),
-            },
-        ),
-        "LeadContact": answered(
-            f"Who the person is and how they are reached. {MASKED}",
-            {
-                **object_at("contact"),
-                "streetAddress": ref("StreetAddress", "Where the person lives."),
-                "phone": maybe(ref("Phone", "The phone, null if there is none.")),
-                "coordinate": never("Where the address lies; not known.", "object"),
-                "timeZoneId": never("Time zone of the person; not known."),
-                "avatarUrl": never("Picture of the person; none is kept."),
-            },
-        ),
-        "Phone": answered(
-            "A phone.",
-            {
-                "number": PHONE_NUMBER,
-                "type": shown("phoneType"),
-                "phoneIdentityId": never("Id of a look-up of the phone; none is made."),
-            },
-        ),
-        "LeadProfile": answered(
-            f"What else is known of the person. {MASKED}", object_at("customer")
-        ),
-        "LeadTableRow": answered(
-            f"A lead as lists show it. {MASKED}",
-            {
-                "id": an_id("Id of the lead.", LEAD_ID),
-                "firstName": shown("firstName"),
-                "lastName": shown("lastName"),
-                "phone": text("Phone number in E.164, blank if there is none.", "+15125550137"),
-                "email": text("E-mail address, blank if there is none.", "ada@example.com"),
-                "createdAt": CREATED,
-                "updatedAt": moment("When it was changed last, or else arrived."),
-                "status": STATUS,
-                "statusTone": choice("How a client may colour the status.", TONES.values()),
-                "price": shown("price"),
-                "isTest": boolean("Whether staff sent it as a test."),
-                "businessId": BUSINESS,
-                "organizationId": ORGANIZATION,
-                "organization": ref("IdNamePair", "The business."),
-                "source": ref("IdNamePair", "The source that it came by."),
-                "tags": TAGS,
-                **standing(),
-            },
-        ),
-        "LeadArchiveRequest": asked(
-            "Why a lead is archived; may be left out.",
-            {
-                "reason": maybe(ARCHIVE_REASON),
-                "note": maybe(text("A note.", "Sold", maxLength=leads.ARCHIVE_NOTE_MAX_LENGTH)),
-            },
-        ),
-        "LeadTagsRequest": asked(
-            "The tags that are meant, by id, by name, or both.",
-            {
-                "tagIds": maybe(texts("Ids of tags.", [TAG_ID], maxItems=leads.TAGS_AT_MOST)),
-                "tagNames": maybe(
-                    texts(
-                        "Names of tags, in any case.",
-                        ["VIP"],
-                        maxItems=leads.TAGS_AT_MOST,
-                        each={"maxLength": 64},
-                    )
-                ),
-                "createMissing": maybe(boolean("Make the tags whose names are not known.", True)),
-            },
-        ),
-    }
-
+from leads.compliance import MAY_NOT_BE_CONTACTED
+from leads.models import Suppression
 
 # --- what others share ----------------------------------------------------------------------------
 
@@ -548,17 +203,313 @@ def list_of(resource: str, item: str, known: Mapping[str, lists.ListField]) -> d
     }
 
 
+# --- tags, sources and suppressions ---------------------------------------------------------------
+
+COLOR = text("Its colour, in hexadecimal digits.", "#1F6FEB", pattern="^#[0-9A-Fa-f]{6}$")
+CREATED = moment("When it was made.")
+MODIFIED = unset(moment("When it was changed last, null until it is."))
+
+
+def of_tags() -> dict[str, Schema]:
+    """Return the shapes of tags."""
+    return {
+        "TagRequest": asked(
+            "A tag; of one that there is, what is left out or null stays.",
+            {
+                "name": maybe(
+                    text(
+                        "Its name, unique in the business without regard to case.",
+                        "VIP",
+                        maxLength=tags.NAME_MAX_LENGTH,
+                    )
+                ),
+                "color": maybe(COLOR),
+                "description": maybe(
+                    text("What it is for.", "Call first", maxLength=tags.DESCRIPTION_MAX_LENGTH)
+                ),
+            },
+        ),
+        "TagResponse": answered(
+            "A tag.",
+            {
+                "id": an_id("Id of the tag.", TAG_ID),
+                "businessId": BUSINESS,
+                "organizationId": ORGANIZATION,
+                "name": text("Its name.", "VIP"),
+                "normalizedName": text("The name in one case, by which it is matched.", "vip"),
+                "color": maybe(COLOR),
+                "description": maybe(text("What it is for.", "Call first")),
+                "createdByUserId": maybe(text("Id of the user who made it.", USER_ID)),
+                "isArchived": boolean("Whether it comes on no further leads."),
+                "archivedAt": unset(moment("When it was archived.")),
+                "createdAt": CREATED,
+                "modifiedAt": MODIFIED,
+            },
+        ),
+    }
+
+
+PAIR = "IdNamePair"
+STATES = texts("Codes of the states that leads may be from; empty: all.", ["TX", "NM"])
+PRODUCTS = texts("Products that leads may ask for; empty: all.", ["Solar"])
+COST = number("What a lead of the source costs.", 12.5)
+
+
+def common_of_sources() -> dict[str, Schema]:
+    """Return what a source and its row in a list say alike."""
+    return {
+        "id": an_id("Id of the source.", SOURCE_ID),
+        "businessId": BUSINESS,
+        "organizationId": ORGANIZATION,
+        "organization": ref(PAIR, "The business."),
+        "name": text("Its name.", "Autumn campaign"),
+        "enabled": boolean("Whether its leads are taken.", True),
+        "costPerLead": maybe(COST),
+        "allowedStates": STATES,
+        "allowedProducts": PRODUCTS,
+        "requiresTrustedForm": boolean("Whether leads must bring a TrustedForm certificate."),
+        "complianceApproved": boolean("Whether staff have approved it; until then, leads wait."),
+        "defaultTagIds": texts("Ids of the tags of its leads that bring none.", [TAG_ID]),
+        "defaultTags": array("Those tags, by name.", ref("TagSummary")),
+        "firstLeadReceivedAt": maybe(moment("When its first lead came.")),
+        "lastLeadReceivedAt": maybe(moment("When its newest lead came.")),
+        "user": maybe(ref(PAIR, "Who owns it.")),
+        "createdByUser": maybe(ref(PAIR, "Who made it.")),
+        "modifiedByUser": maybe(ref(PAIR, "Who changed it last.")),
+        "createdAt": CREATED,
+        "modifiedAt": MODIFIED,
+    }
+
+
+def of_sources() -> dict[str, Schema]:
+    """Return the shapes of sources."""
+    most: Schema = {"maxItems": sources.LISTED_AT_MOST}
+    each = {"maxLength": sources.LISTED_MAX_LENGTH}
+    few: Schema = {"maxItems": sources.TAGS_AT_MOST, "each": each}
+    moments = {
+        "startAt": moment("When it begins."),
+        "endAt": moment("When it ends; that moment is not in it."),
+    }
+    return {
+        "SourceRequest": asked(
+            "A source; of one that there is, what is left out or null stays.",
+            {
+                "name": maybe(
+                    text(
+                        "Its name, unique among the business's sources.",
+                        "Autumn campaign",
+                        maxLength=sources.NAME_MAX_LENGTH,
+                    )
+                ),
+                "description": maybe(
+                    text(
+                        "What it is.",
+                        "Leads of the autumn campaign",
+                        maxLength=sources.DESCRIPTION_MAX_LENGTH,
+                    )
+                ),
+                "enabled": maybe(boolean("Whether its leads are taken.", True)),
+                "regenerateApiKey": maybe(
+                    boolean("Make a new key and end all others at once; answered as apiKey.")
+                ),
+                "costPerLead": maybe({**COST, "minimum": 0}),
+                "allowedStates": maybe(
+                    array(
+                        "Codes or names of the states that leads may be from; []: all.",
+                        text("A state.", "TX"),
+                        ["TX", "NM"],
+                        **most,
+                    )
+                ),
+                "allowedProducts": maybe(
+                    texts("Products that leads may ask for; []: all.", ["Solar"], each=each, **most)
+                ),
+                "requiresTrustedForm": maybe(
+                    boolean("Whether leads must bring a TrustedForm certificate.")
+                ),
+                "defaultTagIds": maybe(
+                    texts("Ids of the tags of its leads that bring none.", [TAG_ID], **few)
+                ),
+                "defaultTagNames": maybe(
+                    texts("Names of such tags; with defaultTagIds, both count.", ["VIP"], **few)
+                ),
+            },
+        ),
+        "SourceResponse": answered(
+            "A source.",
+            {
+                **common_of_sources(),
+                "apiKey": unset(text("A new key, shown this once; else null.")),
+                "description": maybe(text("What it is.", "Leads of the autumn campaign")),
+                "apiKeyPreview": maybe(text("How its newest live key begins.", "lp_src_AbCd…")),
+                "createdByUserEmail": never("E-mail of who made it; never told."),
+            },
+        ),
+        "SourceTableRow": answered(
+            "A source as lists show it.",
+            {
+                **common_of_sources(),
+                "apiKey": never("A key is shown once, when it is made."),
+                "description": text("What it is.", "Leads of the autumn campaign"),
+                "apiKeyPreview": text("How its newest live key begins.", "lp_src_AbCd…"),
+                "apiKeyLastUsedAt": maybe(moment("When that key was used last, to the minute.")),
+                "apiKeyTotalUses": {
+                    **integer("Posts by all its keys, tests apart, seconds late.", 4711),
+                    "format": "int64",
+                },
+            },
+        ),
+        "SourceMetricsResponse": answered(
+            "How many leads of a source came.",
+            {
+                "range": ref("AnalyticsDateRange", "Which days are told of."),
+                "totalLeads": integer("Leads of all these days.", 42),
+                "points": array("Each day, the first first.", ref("AnalyticsTrendPoint")),
+                "generatedAt": moment("Up to when all that came is counted."),
+            },
+        ),
+        "AnalyticsDateRange": answered(
+            "A range of whole days in the source's time zone.",
+            {
+                **moments,
+                "bucketSize": integer(
+                    "Length of a point: 0, a day.", sources.BY_DAY, enum=[sources.BY_DAY]
+                ),
+            },
+        ),
+        "AnalyticsTrendPoint": answered(
+            "A day and its leads.",
+            {
+                **moments,
+                "label": text("The day.", "2026-11-23", format="date"),
+                "value": integer("Leads that came on it.", 7),
+            },
+        ),
+    }
+
+
+CHANNEL = choice("By which it stands.", Suppression.Channel.values)
+KINDS = [one.value for one in suppressions.KIND_WORDS.values()]
+KIND = choice("Why it stands.", KINDS)
+REASON_LENGTH = suppressions.TEXT_MAX_LENGTH
+
+
+def of_suppressions() -> dict[str, Schema]:
+    """Return the shapes of suppressions."""
+    person = {
+        "organizationId": ORGANIZATION,
+        "businessId": BUSINESS,
+        "recipientIdentifier": never("An id that others have for the person; none is kept."),
+        "normalizedPhoneNumber": maybe(text(f"Phone in E.164. {MASKED}", "+15125550137")),
+        "normalizedEmail": maybe(text(f"E-mail as it is matched. {MASKED}", "ada@example.com")),
+        "channel": CHANNEL,
+    }
+    sent: dict[str, Schema] = {
+        "organizationId": maybe(an_id("The business of the token, or left out.", BUSINESS_ID)),
+        "businessId": maybe(an_id("The same.", BUSINESS_ID)),
+        "phoneNumber": maybe(text("Phone in any usual notation.", "+15125550137", format="phone")),
+        "email": maybe(text("E-mail address.", "ada@example.com", format="email")),
+        "channel": maybe({**CHANNEL, "description": "By which channel; all if left out."}),
+        "kind": maybe({**KIND, "description": "Why; opt-out if left out."}),
+        "reason": maybe(text("In whose words.", "Asked by phone", maxLength=REASON_LENGTH)),
+    }
+    needed = "At least one of phoneNumber and email must come, and the one that the channel needs."
+    status = choice(
+        "active while it stands, released once it has ended.",
+        (suppressions.ACTIVE, suppressions.RELEASED),
+    )
+    return {
+        "SuppressionEntryRequest": asked(f"Whom nobody may contact. {needed}", sent),
+        "SuppressionReleaseRequest": asked(
+            f"Whom one may contact again. {needed}",
+            {
+                **sent,
+                "kind": maybe({**KIND, "description": "Which of them ends; all if left out."}),
+                "reason": text(
+                    "Why the person may be contacted again.",
+                    "Signed up again",
+                    maxLength=REASON_LENGTH,
+                    minLength=1,
+                ),
+                "evidence": maybe(
+                    text(
+                        "What proves a new consent; without it, the reason is kept as that.",
+                        "Form of 2026-11-23",
+                        maxLength=REASON_LENGTH,
+                    )
+                ),
+            },
+            ["reason"],
+        ),
+        "SuppressionCheckRequest": asked(
+            f"Of whom is asked. {needed}",
+            {name: one for name, one in sent.items() if name not in ("kind", "reason")},
+        ),
+        "SuppressionEntryResponse": answered(
+            "That somebody may not be contacted; after a release of what never stood, one without "
+            "id.",
+            {
+                "id": maybe(an_id("Id of the entry.", SUPPRESSION_ID)),
+                **person,
+                "kind": maybe(KIND),
+                "source": maybe(text("By which way it came.", "api sk_AbCd…")),
+                "status": {**choice("Whether it stands; none: nothing stood.", STATUSES)},
+                "reason": maybe(text("What was said of it last.", "Asked by phone")),
+                "suppressedAt": maybe(moment("Since when it stands.")),
+                "releasedAt": unset(moment("When it ended.")),
+                "audit": array("What was done to it, in order.", ref("SuppressionEntryAudit")),
+            },
+        ),
+        "SuppressionEntryAudit": answered(
+            "One thing that was done to an entry.",
+            {
+                "id": text("Id of this record.", f"{SUPPRESSION_ID}-active"),
+                "status": status,
+                "source": text("By which way it was done.", "api sk_AbCd…"),
+                "timestamp": moment("When it was done."),
+                "actorId": maybe(text("Id of the user who did it.", USER_ID)),
+                "reason": maybe(text("What was said of it.", "Asked by phone")),
+                "safeMetadata": mapping(
+                    "What else is known of it.", {"type": "string"}, {"kind": "opt-out"}
+                ),
+            },
+        ),
+        "SuppressionCheckResult": answered(
+            "Whether somebody may be contacted.",
+            {
+                "allowed": boolean("Whether it is allowed."),
+                **person,
+                "suppressionEntryId": maybe(
+                    an_id("The business's own entry that forbids it, if one does.", SUPPRESSION_ID)
+                ),
+                "source": maybe(text("By which way that entry came.", "api sk_AbCd…")),
+                "suppressedAt": maybe(moment("Since when it stands.")),
+                "customerReason": maybe(
+                    text("Why it is not allowed, null if it is.", MAY_NOT_BE_CONTACTED)
+                ),
+            },
+        ),
+    }
+
+
+SUPPRESSION_ID = "01983c5d-0a6e-7e9f-9c53-5d8f21b7c490"
+STATUSES = (suppressions.ACTIVE, suppressions.RELEASED, suppressions.NONE)
+
+
 def named() -> dict[str, Schema]:
     """Return every shape by its name, sorted."""
-    said = f"A lead in flat names. {NEEDED} {NAMES}"
     found = {
-        "LeadIntakeRequest": asked(said, flat(is_text=False)),
-        "LeadIntakeForm": asked(f"{said} All values are texts.", flat(is_text=True)),
-        **structured(),
-        **leads_at_intake(),
-        **leads_to_read(),
+        **lead_shapes.flat_bodies(),
+        **lead_shapes.structured(),
+        **lead_shapes.leads_at_intake(),
+        **lead_shapes.leads_to_read(),
+        **of_tags(),
+        **of_sources(),
+        **of_suppressions(),
         **shared(),
         **list_of("Lead", "LeadTableRow", leads.FIELDS),
+        **list_of("Source", "SourceTableRow", sources.FIELDS),
+        **list_of("Suppression", "SuppressionEntryResponse", suppressions.FIELDS),
     }
     return dict(sorted(found.items()))
 
