@@ -9,6 +9,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -33,8 +34,8 @@ from leadping.api.lists import (
     Options,
     a_boolean,
     a_moment,
-    a_number,
     a_text,
+    an_amount,
     an_id,
     read_options,
 )
@@ -43,6 +44,7 @@ from leads import amend, browse, masks, normalize, search
 from leads.changes import LeadChange
 from leads.models import Disclosure, Lead
 from leads.serializers import TABLE_COLUMNS, read_answer, table_row
+from sources.decimals import UNIT
 from sources.models import Source, Tag
 from sources.names import fold
 from sources.tags import TagExists
@@ -349,8 +351,8 @@ FIELDS: dict[str, ListField] = {
         ListField("createdAt", a_moment, is_ordered=True, has_range=True),
         ListField("updatedAt", a_moment, is_filter=False, has_range=True),
         ListField("modifiedAt", a_moment, is_filter=False, has_range=True),
-        ListField("price", a_number, has_range=True),
-        ListField("directPostPrice", a_number, has_range=True),
+        ListField("price", an_amount, has_range=True),
+        ListField("directPostPrice", an_amount, has_range=True),
         ListField("id", an_id, is_text=True),
         ListField("sourceId", an_id),
         ListField("tagId", an_id),
@@ -476,6 +478,8 @@ def equal(name: str, value: Any) -> Q:
     if name == "tagId":
         return Q(Exists(LINK.objects.filter(lead=OuterRef("pk"), tag=value)))
     column = COLUMN_OF.get(name, name)
+    if isinstance(value, Decimal) and value != floor(value):
+        return Q(pk__in=[])
     if value is None:
         is_text = FIELDS[fold(name)].read in (a_text, a_state, a_phone, an_email)
         return Q(**{column: ""}) if is_text else Q(**{f"{column}__isnull": True})
@@ -489,7 +493,14 @@ def within(name: str, word: str, value: Any) -> Q:
     if name in ("updatedAt", "modifiedAt"):
         changed = Q(modified_at__isnull=False, **{f"modified_at__{word}": value})
         return changed | Q(modified_at=None, **{f"received_at__{word}": value})
+    if isinstance(value, Decimal) and value != floor(value):
+        value, word = floor(value), "gt" if word in ("gt", "gte") else "lte"
     return Q(**{f"{COLUMN_OF.get(name, name)}__{word}": value})
+
+
+def floor(number: Decimal) -> Decimal:
+    """Return the largest amount that is no more than a number: a column knows no finer ones."""
+    return number.quantize(UNIT, ROUND_FLOOR)
 
 
 def page(

@@ -7,6 +7,7 @@ that page 1,000 costs as page 1, and rows that come meanwhile shift nothing.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ SEARCH_MAX_LENGTH = 400
 TOKEN_MAX_LENGTH = 2000
 # Beyond so many rows nobody counts: the answer has no totalCount then.
 COUNTED_AT_MOST = 100_000
+AMOUNT = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,4})?", re.ASCII)
+BEYOND_AMOUNTS = Decimal(10) ** 10
 ENDS = {
     "greaterThan": "gt",
     "greaterThanOrEqual": "gte",
@@ -261,6 +264,17 @@ def a_number(sent: Any) -> Decimal:
         return normalize.decimal(text)
     except (normalize.Unacceptable, ArithmeticError):
         raise NotLike("This must be a number.") from None
+
+
+def an_amount(sent: Any) -> Decimal:
+    """Return a number to compare amounts with, however a client writes a double.
+
+    What lies beyond all amounts comes back as one that does.
+    """
+    text = a_text(sent)
+    if not AMOUNT.fullmatch(text):
+        raise NotLike("This must be a number.")
+    return max(min(Decimal(text), BEYOND_AMOUNTS), -BEYOND_AMOUNTS)
 
 
 def a_moment(sent: Any) -> datetime:
