@@ -53,7 +53,7 @@ class Members:
         """Return a member as it was sent, None if it is absent or blank."""
         key = fold(name)
         self.known.add(key)
-        value = self.sent.get(self.by_name.get(key, ""))
+        value = self.sent[self.by_name[key]] if key in self.by_name else None
         return None if is_blank(value) else value
 
     def has(self, name: str) -> bool:
@@ -67,7 +67,8 @@ class Members:
     def is_emptied(self, name: str) -> bool:
         """Say whether a member was sent as blanks, which where it matters is to empty it."""
         self.known.add(fold(name))
-        sent = self.sent.get(self.by_name.get(fold(name), ""))
+        key = fold(name)
+        sent = self.sent[self.by_name[key]] if key in self.by_name else None
         return sent is not None and is_blank(sent)
 
     def text(
