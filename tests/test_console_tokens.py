@@ -296,6 +296,7 @@ def test_one_that_has_ended_is_for_reading(ada: Client, business: Business) -> N
     token.revoke(timezone.now())
     page = text_of(ada.get(page_of(token)))
     assert 'name="label"' not in page
+    assert 'name="_save"' not in page
     assert "Revoke…" not in page
     ada.post(page_of(token), {"label": "x", "rate_per_minute": "5"})
     token.refresh_from_db()

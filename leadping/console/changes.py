@@ -30,7 +30,7 @@ class Changed:
 # What changes with every save, or says nothing to a reader.
 UNTOLD = {
     *("id", "version", "counters_version", "created_at", "source_id"),
-    *("compliance_approved_by_id", "digest", "last_used_at"),
+    *("compliance_approved_by_id", "created_by_id", "revoked_by_id", "digest", "last_used_at"),
 }
 
 

@@ -194,18 +194,19 @@ class ApiTokenAdmin(KeptAdmin):
 
     @admin.display
     def opens(self, token: ApiToken) -> str:
-        told = [Scope(one).label for one in token.scopes]
-        items = format_html_join("", "<li>{}</li>", ((one,) for one in told))
-        return format_html('<ul class="plain">{}</ul>', items)
+        told = ((Scope(one).label,) for one in token.scopes)
+        return format_html_join("", '<span class="line">{}</span>', told)
 
     @admin.display
     def made(self, token: ApiToken) -> str:
         by = token.created_by or "the command line"
-        return format_html("{}<br>by {}", looks.ago(token.created_at), by)
+        return format_html(
+            '<span class="nowrap">{}</span><br>by {}', looks.ago(token.created_at), looks.marked(by)
+        )
 
     @admin.display
     def expires(self, token: ApiToken) -> str:
-        return looks.ago(token.expires_at)
+        return format_html('<span class="nowrap">{}</span>', looks.ago(token.expires_at))
 
     @admin.display(description="last used")
     def used(self, token: ApiToken) -> str:
@@ -246,9 +247,11 @@ class ApiTokenAdmin(KeptAdmin):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         token = self.get_object(request, object_id)
         now = timezone.now()
-        extra = (
-            {"token_state": state_of(token, now), "is_live": token.is_live(now)} if token else {}
-        )
+        extra: dict[str, Any] = {"show_save_and_add_another": False}
+        if token:
+            is_live = token.is_live(now)
+            extra |= {"token_state": state_of(token, now), "is_live": is_live}
+            extra |= dict.fromkeys(("show_save", "show_save_and_continue"), is_live)
         return super().change_view(request, object_id, extra_context=extra)
 
     def history_view(self, request: HttpRequest, object_id: str, *args: Any) -> HttpResponse:
