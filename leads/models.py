@@ -516,7 +516,7 @@ class Lead(models.Model):
         disclosed = self.disclosures.filter(at__gte=since, at__lte=until)
         shown = [
             {"who": f"user {one.by}", "how": one.how, "at": one.at.isoformat()}
-            for one in disclosed.exclude(how=Disclosure.How.API).select_related("by")
+            for one in disclosed.to_staff().select_related("by")
         ]
         shown += [
             {"who": f"API token {one.token}", "how": "api", "at": one.first_at.isoformat()}

@@ -371,6 +371,10 @@ class Readings:
 
 
 class DisclosureQuerySet(AppendOnlyQuerySet):
+    def to_staff(self) -> Self:
+        """Leave out what was read by the API, by which the rest may be outnumbered by far."""
+        return self.exclude(how=Disclosure.How.API)
+
     def readings(self) -> list[Readings]:
         """Return those by the API, summed up by token, the one that read last first.
 
@@ -421,6 +425,11 @@ class Disclosure(AppendOnly):
             ),
             # The newest: the page of who did what.
             models.Index(fields=["at"], name="disclosure_by_time"),
+            # Both again for staff, without what systems read day and night.
+            models.Index(
+                fields=["lead", "at"], condition=~Q(how="api"), name="disclosure_of_lead_to_staff"
+            ),
+            models.Index(fields=["at"], condition=~Q(how="api"), name="disclosure_to_staff"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -111,6 +111,8 @@ def test_the_line_to_paste_asks_for_what_the_token_may_read(
     assert f"Authorization: Bearer {response.context['text']}" in said
     method = "post" if path.endswith("/my") else "get"
     assert ("-d" in said) == (method == "post")
+    api = Api(business, key=response.context["text"])
+    assert (api.post(path, {}) if method == "post" else api.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ KINDS = {
     "reviews": Kind("Reviews", Review.objects.all, "at", "by", reviews),
     "reveals": Kind(
         "Reveals",
-        lambda: Disclosure.objects.exclude(how__in=(Disclosure.How.PAGE, Disclosure.How.API)),
+        lambda: Disclosure.objects.to_staff().exclude(how=Disclosure.How.PAGE),
         "at",
         "by",
         disclosures,

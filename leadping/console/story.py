@@ -122,7 +122,7 @@ def story_of(lead: Lead, user: Any, made_by: Post | None, *, is_revealed: bool) 
     if may("leads.view_lookback"):
         look_backs = lead.look_backs.select_related("settled_by").order_by("-at", "-id")
         story.add("look-backs", look_backs, looked_back)
-    shown = lead.disclosures.select_related("by").order_by("-at", "-id")
+    shown = lead.disclosures.to_staff().select_related("by").order_by("-at", "-id")
     given = shown.filter(how__in=(Disclosure.How.REVEAL, Disclosure.How.EXPORT))
     story.add(
         *("reveals and exports", given),
