@@ -560,7 +560,7 @@ def codes(responses: Sequence[Any]) -> Counter[int]:
 def test_of_tags_with_one_name_that_are_made_at_once_there_is_one() -> None:
     for number in range(ROUNDS):
         api = api_of_a_business()
-        names = ["Été", "ÉTÉ", "été", "éTÉ"] * 2
+        names = ["Straße", "STRASSE", "strasse", "STRAẞE"] * 2  # no database sees that
         made = at_once([partial(api.post, "/tags", {"name": one}) for one in names])
         assert codes(made) == {201: 1, 400: len(names) - 1}, number
         (tag,) = Tag.objects.of(api.business.id)
@@ -568,9 +568,9 @@ def test_of_tags_with_one_name_that_are_made_at_once_there_is_one() -> None:
         api.delete(path)
         # Brought back, and named otherwise, by calls that lock in the same order.
         works = [
-            partial(api.post, "/tags", {"name": "été"}),
-            partial(api.put, path, {"name": "hiver"}),
-            partial(api.put, path, {"name": "Été", "color": "#111111"}),
+            partial(api.post, "/tags", {"name": "strasse"}),
+            partial(api.put, path, {"name": "Weg"}),
+            partial(api.put, path, {"name": "Straße", "color": "#111111"}),
             partial(api.delete, path),
         ]
         assert codes(at_once(works)).keys() <= {200, 201, 400}
