@@ -19,9 +19,12 @@ from xml.etree import ElementTree
 
 from tests.templates import shared_templates
 
+# It doubles what a pass takes, so it is measured where each test looks at one thing. What only
+# servers and browsers run is tested, but counts as not covered.
+COVERAGE = ("--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
 PASSES = (
-    # Two at a time, then those that start servers of their own one by one.
-    ("-n", "2", "-m", "not processes and not browser"),
+    ("-n", "2", "-m", "not processes and not browser", *COVERAGE),
+    # Those that start servers of their own, one by one.
     ("-n", "0", "-m", "processes"),
 )
 # Pages look alike on every database, so one of the two will do.
@@ -48,7 +51,7 @@ def postgres() -> Iterator[str]:
 
 
 def run(
-    name: str, url: str, words: list[str], passes: tuple[tuple[str, ...], ...] = PASSES
+    name: str, url: str, words: list[str], passes: tuple[tuple[str, ...], ...]
 ) -> tuple[int, int, int]:
     """Run these passes on one database; return how many tests passed, failed and were skipped."""
     total = [0, 0, 0]
@@ -58,11 +61,7 @@ def run(
     for one in passes:
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
-            command = [
-                *(sys.executable, "-m", "pytest", *one, "--cov", "--cov-append", "--cov-report="),
-                "--cov-fail-under=0",  # judged once, when all of it has run
-                *(f"--junitxml={report}", "--no-cov-on-fail", *words),
-            ]
+            command = [sys.executable, "-m", "pytest", *one, f"--junitxml={report}", *words]
             code = subprocess.run(command, env=environment).returncode
             counted = count(report)
         # 5: the words for pytest left none in this pass
@@ -92,7 +91,7 @@ def main(words: list[str]) -> int:
     with shared_templates():
         results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words, (*PASSES, BROWSER))]
         with postgres() as url:
-            results.append(run("PostgreSQL", url, words))
+            results.append(run("PostgreSQL", url, words, PASSES))
     covered = 0
     if not words:  # a part of the suite covers a part of the code
         covered = subprocess.run([*coverage, "report"]).returncode

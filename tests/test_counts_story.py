@@ -386,6 +386,7 @@ def waits_since(lead: Lead, review: Review) -> datetime:
     return before[-1] if before else lead.judged_as_of
 
 
+@pytest.mark.no_cover  # it would take thrice as long, and chance proves little
 def test_whatever_happens_all_of_it_is_counted_where_it_belongs() -> None:
     run_state_machine_as_test(
         Nights,
