@@ -316,7 +316,7 @@ def of_sources() -> dict[str, Schema]:
                 "allowedStates": maybe(
                     array(
                         "Codes or names of the states that leads may be from; []: all.",
-                        text("A state.", "TX"),
+                        text("A state.", "TX", format="us-state"),
                         ["TX", "NM"],
                         **most,
                     )
