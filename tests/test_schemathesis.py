@@ -54,7 +54,7 @@ FORMATS = {
 
 @pytest.fixture
 def rows(db: None, settings: Any) -> dict[str, str]:
-    """Return the ids of a business, a lead, a tag, a source and a suppression, and a token and a key."""
+    """Return ids of a business, a lead, a tag, a source and a suppression, a token and a key."""
     settings.SECURE_SSL_REDIRECT = False
     source = make_source(rate_per_minute=100_000)
     tag = source.business.tags.create(name="VIP")
