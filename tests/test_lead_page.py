@@ -22,9 +22,10 @@ from intake.replay import replay
 from intake.sent import walked
 from leadping.console.story import NEWEST
 from leads.alike import same_person
-from leads.models import Disclosure, Lead, LookBack, Review
+from leads.models import Disclosure, Lead, LeadChange, LookBack, Review
 from sources.rules import Mode, Rule
 from tests import hostile
+from tests.api import make_token
 from tests.console_rows import EVIL, EVIL_POST
 from tests.factories import (
     CERTIFICATE,
@@ -244,8 +245,11 @@ def fill(lead: Lead, number: int) -> None:
         of_post = {"post_id": post.id, "post_received_at": at}
         outcomes = {"outcome_before": "invalid-lead", "outcome_after": "repeated"}
         Replay(lead=lead, at=at, by=by, reason="Mended", **of_post, **outcomes).save()
+        token = make_token(lead.business, by=by)[0]
         for how in Disclosure.How.values:
-            Disclosure(lead=lead, at=at, by=by, how=how, reason="Why").save()
+            by_what = token if how == "api" else None
+            Disclosure(lead=lead, at=at, by=by, token=by_what, how=how, reason="Why").save()
+        LeadChange(lead=lead, what="unarchive", at=at, by=by, token=token).save()
         review = Review(lead=lead, decision="reject", at=at, by=by, reason="No")
         review.status_before, review.status_after = "Blocked", "Rejected"
         review.save()
@@ -267,7 +271,8 @@ def test_the_page_costs_the_same_however_much_has_happened(strict: Door) -> None
             found = told(root, lead)["story"]
         counts.append(len(taken))
     assert counts[0] == counts[1] < 45
-    kinds = ["repeats", "replays", "suppressions", "decisions", "look-backs", "reveals and exports"]
+    kinds = ["repeats", "replays", "suppressions", "changes", "decisions", "look-backs"]
+    kinds.append("reveals and exports")
     assert found.left_out == kinds
     assert sum(f"LIMIT {NEWEST + 1}" in one["sql"] for one in taken) == len(kinds)
     sentences = [one.sentence for one in found.events]
