@@ -4,6 +4,7 @@ schemathesis makes the requests from the committed file, intake included. None m
 a status, header or body that is not described, or with a 500.
 """
 
+import copy
 import datetime
 from collections import Counter
 from typing import Any
@@ -39,6 +40,8 @@ CHECKS = [
 COUNTS = {GenerationMode.POSITIVE: 10, GenerationMode.NEGATIVE: 4}
 # Of what the description allows and we take, so much there must be; or the rest proves little.
 LEAST_ACCEPTED = 0.1
+# A case as it was made up; with ids that there are; with the example that the description has.
+MADE_UP, KNOWN, EXAMPLE = "made up", "known", "example"
 
 # Words of the description that a client fills in from what it knows: without these, hardly a post
 # would be more than a refusal of its phone.
@@ -54,7 +57,7 @@ FORMATS = {
 
 @pytest.fixture
 def rows(db: None, settings: Any) -> dict[str, str]:
-    """Return ids of a business, a lead, a tag, a source and a suppression, a token and a key."""
+    """Return ids of rows by what they are, and a token and a key."""
     settings.SECURE_SSL_REDIRECT = False
     source = make_source(rate_per_minute=100_000)
     tag = source.business.tags.create(name="VIP")
@@ -91,10 +94,12 @@ def test_what_is_generated_from_the_description_is_answered_by_it(rows: dict[str
     accepted: Counter[str] = Counter()
     sent: Counter[str] = Counter()
 
-    def ask(case: Any, is_known: bool) -> None:
+    def ask(case: Any, likeness: str) -> None:
         named = case.operation.label
-        if is_known:
+        if likeness != MADE_UP:
             fill_in(case, rows)
+        if likeness == EXAMPLE and isinstance(case.body, dict):
+            case.body = example_of(case)
         scheme = next(iter(case.operation.definition.raw["security"][0]))
         key = rows["token" if scheme == "Bearer" else "key"]
         with transaction.atomic():  # what it changes is undone, so that each finds the same rows
@@ -128,6 +133,13 @@ def fill_in(case: Any, rows: dict[str, str]) -> None:
         case.body = {name: known.get(name, one) for name, one in case.body.items()}
 
 
+def example_of(case: Any) -> Any:
+    """Return the body that the description shows for an operation."""
+    told = DESCRIPTION["paths"][case.path][case.method.lower()]["requestBody"]
+    (example,) = told["content"][case.media_type]["examples"].values()
+    return copy.deepcopy(example["value"])
+
+
 def run(operation: Any, mode: GenerationMode, count: int, ask: Any) -> None:
     """Send so many cases of an operation, the same each time."""
 
@@ -139,9 +151,12 @@ def run(operation: Any, mode: GenerationMode, count: int, ask: Any) -> None:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(operation.as_strategy(generation_mode=mode), st.sampled_from([True, True, True, False]))
-    def each(case: Any, is_known: bool) -> None:
-        ask(case, is_known)
+    @given(
+        operation.as_strategy(generation_mode=mode),
+        st.sampled_from([KNOWN, EXAMPLE, KNOWN, MADE_UP]),
+    )
+    def each(case: Any, likeness: str) -> None:
+        ask(case, likeness)
 
     each()
 
