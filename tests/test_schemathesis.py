@@ -42,6 +42,7 @@ COUNTS = {GenerationMode.POSITIVE: 10, GenerationMode.NEGATIVE: 4}
 LEAST_ACCEPTED = 0.1
 # A case as it was made up; with ids that there are; with the example that the description has.
 MADE_UP, KNOWN, EXAMPLE = "made up", "known", "example"
+LIKENESS = st.sampled_from([KNOWN, EXAMPLE, KNOWN, MADE_UP])
 
 # Words of the description that a client fills in from what it knows: without these, hardly a post
 # would be more than a refusal of its phone.
@@ -60,9 +61,9 @@ def rows(db: None, settings: Any) -> dict[str, str]:
     """Return ids of rows by what they are, and a token and a key."""
     settings.SECURE_SSL_REDIRECT = False
     source = make_source(rate_per_minute=100_000)
-    tag = source.business.tags.create(name="VIP")
+    tag = source.business.tags.create(name="known")
     door = Door(source)
-    door.send(externalId="ada-1", tagNames=["VIP"])
+    door.send(externalId="ada-1", tagNames=["known"])
     entry = suppress("+15125550188", source.business)
     _, token = make_token(source.business, rate_per_minute=100_000)
     return {
@@ -128,7 +129,7 @@ def fill_in(case: Any, rows: dict[str, str]) -> None:
         known = {
             **{"organizationId": rows["business"], "businessId": rows["business"]},
             **{"defaultTagIds": [rows["tag"]], "tagIds": [rows["tag"]]},
-            **{"defaultTagNames": ["vip"], "tagNames": ["vip"], "continuationToken": None},
+            **{"defaultTagNames": ["known"], "tagNames": ["known"], "continuationToken": None},
         }
         case.body = {name: known.get(name, one) for name, one in case.body.items()}
 
@@ -151,10 +152,7 @@ def run(operation: Any, mode: GenerationMode, count: int, ask: Any) -> None:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(
-        operation.as_strategy(generation_mode=mode),
-        st.sampled_from([KNOWN, EXAMPLE, KNOWN, MADE_UP]),
-    )
+    @given(operation.as_strategy(generation_mode=mode), LIKENESS)
     def each(case: Any, likeness: str) -> None:
         ask(case, likeness)
 
