@@ -28,10 +28,10 @@ __all__ = ["service"]  # the fixture
 MAKE_TOKEN = """
 from datetime import timedelta
 from django.utils import timezone
-from sources.models import Business
+from sources.models import Source
 from sources.tokens import ApiToken, Scope
-token, text = ApiToken.objects.issue(business=Business.objects.get(), label="doc",
-    scopes=list(Scope), expires_at=timezone.now() + timedelta(days=1))
+token, text = ApiToken.objects.issue(business=Source.objects.get(name="main").business,
+    label="doc", scopes=list(Scope), expires_at=timezone.now() + timedelta(days=1))
 print(text)
 """
 
