@@ -62,7 +62,8 @@ class ProblemType:
     """One kind of refusal: the last part of its URI, its status and what it means.
 
     `explanation` says on the page of the type, in whole sentences, when it comes and what the
-    sender should do. What starts with `example_` makes up the answer that the page shows.
+    sender should do. What starts with `example_` makes up the answer that the page shows. One that
+    is not `is_of_intake` comes from the read API alone.
     """
 
     code: str
@@ -73,6 +74,7 @@ class ProblemType:
     is_retryable: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     explanation: str = field(kw_only=True)
+    is_of_intake: bool = True
     example_detail: str = ""
     example_faults: tuple[Fault, ...] = ()
     example_headers: Mapping[str, str] = field(default_factory=dict)
@@ -133,6 +135,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
                 "type, a name that this list does not know, a value out of its range. Every fault "
                 "is listed at once. Correct all of them, then send the request again."
             ),
+            is_of_intake=False,
             example_faults=(
                 Fault(("filters", "0", "field"), "unknown-field", "This list has no such field."),
             ),
@@ -174,6 +177,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
                 "one that has it. Without personal-data, persons are masked, and what names them "
                 "can neither be searched for nor changed."
             ),
+            is_of_intake=False,
             example_detail="This needs the scope leads:write.",
             example_path=f"/leads/{EXAMPLE_LEAD_ID}",
         ),

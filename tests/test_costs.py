@@ -17,8 +17,9 @@ from django.utils import timezone
 from intake.models import RefusalCount, Replay
 from leadping.jobs.models import Job, Worker
 from leads.models import Lead, LookBack, RegistryList, Review, Suppression, SuppressionImport
-from sources.models import Business, Source, SourceKey, Tag, Vendor
+from sources.models import ApiToken, Business, Source, SourceKey, Tag, Vendor
 from sources.rules import Mode, Rule
+from tests.api import make_token
 from tests.factories import Door, make_business, make_source, suppress
 from tests.test_admin import signed_in
 
@@ -63,6 +64,7 @@ class Rows:
         other = make_source(business=tag.business)
         other.default_tags.add(tag)
         other.issue_key(label="of many")
+        make_token(tag.business, by=self.by)
         RegistryList.objects.create(name=f"List {number}", listed_on=now.date())
         SuppressionImport.objects.create(
             file_name=f"{number}.csv", kind="opt-out", business=tag.business, created_by=self.by
@@ -130,11 +132,30 @@ def test_no_page_asks_more_often_for_a_hundred_rows_than_for_ten() -> None:
 def test_there_are_rows_of_every_kind_that_a_list_shows() -> None:
     rows = Rows()
     rows.grow(10)
-    few = (Business, Vendor, Tag, Source, SourceKey, Lead, Suppression, RegistryList, Review)
-    for model in (*few, LookBack, SuppressionImport, Replay, RefusalCount, Job, Worker, Group):
+    few = (Business, Vendor, Tag, Source, SourceKey, ApiToken, Lead, Suppression, RegistryList)
+    for model in (
+        *few,
+        Review,
+        LookBack,
+        SuppressionImport,
+        Replay,
+        RefusalCount,
+        Job,
+        Worker,
+        Group,
+    ):
         assert model._default_manager.count() >= 5, model
     assert {one._meta.model_name for one in admin.site._registry} == {
         *(one._meta.model_name for one in few),
-        *("lookback", "suppressionimport", "replay", "refusalcount", "job", "worker", "group"),
+        *(
+            "review",
+            "lookback",
+            "suppressionimport",
+            "replay",
+            "refusalcount",
+            "job",
+            "worker",
+            "group",
+        ),
         *("user", "post"),
     }

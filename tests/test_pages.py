@@ -63,7 +63,8 @@ def test_each_type_has_whole_sentences_and_an_example(one: ProblemType) -> None:
 def test_a_type_whose_answers_list_faults_has_some_in_its_example() -> None:
     with_faults = {code for code, one in PROBLEM_TYPES.items() if "faults" in one.example}
     rules = {rule.value for rule in Rule}
-    assert with_faults == {"invalid-lead", "not-accepted"} | (rules & PROBLEM_TYPES.keys())
+    others = {"invalid-lead", "invalid-request", "not-accepted"}
+    assert with_faults == others | (rules & PROBLEM_TYPES.keys())
 
 
 def test_each_rule_that_can_refuse_has_a_type_unless_it_may_not_be_told_from_another() -> None:

@@ -71,6 +71,7 @@ def test_the_table_of_problem_types_has_every_code_of_the_contract() -> None:
         ("internal-error", 500),
         *((rule.value, 422) for rule in Rule if is_told(rule)),
     }
+    assert {one.code for one in PROBLEM_TYPES.values() if not one.is_of_intake} == OF_THE_READ_API
     for one in PROBLEM_TYPES.values():
         assert one.is_retryable == (one.status == 429 or one.status >= 500)
         kept = {400, 409, 410, 415, 422}
