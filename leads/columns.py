@@ -6,7 +6,7 @@ Names are those of the contract where it has one. Whatever may name a person has
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -264,8 +264,18 @@ COLUMNS = (
     column("id", "Id", "id", look=identity),
 )
 BY_NAME = {one.name: one for one in COLUMNS}
-# What every field of a lead is called in a sentence.
 CALLED = {one.name: str(one.verbose_name) for one in Lead._meta.concrete_fields}
+
+
+def called(names: Collection[str]) -> dict[str, str]:
+    """Return what fields of a lead are called in a sentence, by their names, in the model's order.
+
+    One that the model has no more goes by its name, and comes last.
+    """
+    known = {name: label for name, label in CALLED.items() if name in names}
+    return known | {name: name for name in sorted(names) if name not in known}
+
+
 BY_DEFAULT = (
     *("createdAt", "person", "complianceStatus", "findings", "source", "state", "product"),
     "price",

@@ -112,7 +112,7 @@ def test_what_was_before_is_told_to_who_has_revealed_the_person(lead: Lead, api:
     assert event(rita, lead, "Archived").reason == masks.hidden("x")
     reveals.reveal(get_user_model().objects.get(username="rita"), "Asked", lead=lead)
     assert event(rita, lead, "Changed").note.splitlines() == [
-        *("first name: Ada → Eve", "price: nothing → 12.5"),
+        *("price: nothing → 12.5", "first name: Ada → Eve"),
     ]
     assert event(rita, lead, "Archived").reason == "Ada asked for it"
     assert event(reviewer("ann", "Analyst"), lead, "Archived").reason == masks.hidden("x")

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 
 from intake.models import Post, Replay
 from leadping.console.pages import View, needs, page
-from leads.columns import CALLED
+from leads.columns import called
 from leads.models import (
     Disclosure,
     Export,
@@ -86,7 +86,7 @@ def lead_changes(rows: QuerySet[Any]) -> Iterable[Act]:
     for one in rows.select_related("by", "token"):
         what = one.get_what_display()
         if one.what == LeadChange.What.CHANGE:
-            what = f"{what}: {', '.join(CALLED.get(name, name) for name in one.after)}"
+            what = f"{what}: {', '.join(called(one.after).values())}"
         url = reverse("admin:leads_lead_change", args=[one.lead_id])
         by = Actor(one.by, one.token).told
         yield Act(one.at, name_of(one.by), what, f"lead {one.lead_id}", url, by)

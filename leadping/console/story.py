@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from intake.models import NEW_LEAD, Post, Replay
 from leads import masks
-from leads.columns import CALLED
+from leads.columns import called
 from leads.models import Disclosure, ExportedLeads, Lead, LeadChange, Suppression
 from leads.reviews import LookBack, Readings, Review
 from sources.rules import Mode
@@ -241,7 +241,7 @@ def changed(one: LeadChange, *, is_revealed: bool) -> Iterable[Event]:
     who = by_what(one.by, one.token)
     match What(one.what):
         case What.CHANGE:
-            labels = {name: CALLED.get(name, name) for name in one.after}
+            labels = called(one.after)
             note = "\n".join(
                 f"{label}: {worded(one.before.get(name))} → {worded(one.after[name])}"
                 for name, label in labels.items()
