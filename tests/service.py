@@ -25,7 +25,7 @@ import psycopg
 from tests.templates import template
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 60
+START_SECONDS = 180
 SERVE = (sys.executable, "manage.py", "serve")
 
 
