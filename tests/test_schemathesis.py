@@ -7,12 +7,15 @@ a status, header or body that is not described, or with a 500.
 import copy
 import datetime
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import transaction
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
@@ -77,6 +80,19 @@ def rows(db: None, settings: Any) -> dict[str, str]:
     }
 
 
+@contextmanager
+def kept_connection() -> Iterator[None]:
+    """Keep the connection, in whose transaction the rows are, through requests, as Client does."""
+    signals = (request_started, request_finished)
+    for one in signals:
+        one.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for one in signals:
+            one.connect(close_old_connections)
+
+
 def operations() -> list[Any]:
     """Return every operation of the description, with all objects of answers closed."""
     for name, strategy in FORMATS.items():
@@ -103,7 +119,8 @@ def test_what_is_generated_from_the_description_is_answered_by_it(rows: dict[str
             case.body = example_of(case)
         scheme = next(iter(case.operation.definition.raw["security"][0]))
         key = rows["token" if scheme == "Bearer" else "key"]
-        with transaction.atomic():  # what it changes is undone, so that each finds the same rows
+        # What it changes is undone, so that each finds the same rows.
+        with transaction.atomic(), kept_connection():
             response = case.call(app=application, headers={"Authorization": f"Bearer {key}"})
             transaction.set_rollback(True)
         sent[named] += 1
