@@ -471,8 +471,8 @@ class Problem(Exception):
         return body
 
 
-def invalid_lead(faults: Sequence[Fault]) -> Problem:
-    """Return the problem `invalid-lead`; its detail says each fault, for clients that drop them."""
+def invalid_lead(faults: Sequence[Fault], code: str = "invalid-lead") -> Problem:
+    """Return the problem of faulty members; its detail says each, for clients that drop them."""
     names = {one.name[:64]: one.detail for one in faults}
     detail = " ".join(f"{name}: {sentence}" for name, sentence in names.items())
-    return Problem("invalid-lead", detail[:1000], faults)
+    return Problem(code, detail[:1000], faults)

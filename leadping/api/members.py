@@ -11,7 +11,7 @@ from typing import Any
 
 from intake.bodies import Number
 from intake.fields import is_blank
-from intake.problems import Fault, Problem
+from intake.problems import Fault, Problem, invalid_lead
 from leads import normalize
 from sources.names import fold
 
@@ -45,9 +45,7 @@ class Members:
 
     def problem(self, code: str = "invalid-request") -> Problem:
         """Return the problem with all faults."""
-        said = {one.name[:64]: one.detail for one in self.faults}
-        detail = " ".join(f"{name}: {sentence}" for name, sentence in said.items())
-        return Problem(code, detail[:1000], self.faults)
+        return invalid_lead(self.faults, code)
 
     def raw(self, name: str) -> Any:
         """Return a member as it was sent, None if it is absent or blank."""
