@@ -24,8 +24,9 @@ from tests.templates import shared_templates
 COVERAGE = ("--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
 PASSES = (
     ("-n", "2", "-m", "not processes and not browser", *COVERAGE),
-    # Those that start servers of their own, one by one.
-    ("-n", "0", "-m", "processes"),
+    # Those that start servers of their own, but for those that ask much of the machine or in time.
+    ("-n", "2", "-m", "processes and not alone"),
+    ("-n", "0", "-m", "alone"),
 )
 # Pages look alike on every database, so one of the two will do.
 BROWSER = ("-n", "2", "-m", "browser")

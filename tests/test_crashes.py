@@ -18,7 +18,7 @@ from tests.postgres import OwnPostgres
 from tests.service import ROOT, Answer, Service
 from tests.vendors import Vendors
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
 
 STORED = (
     "SELECT l.id, l.email FROM leads_lead l JOIN sources_source s ON s.id = l.source_id "

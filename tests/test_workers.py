@@ -19,7 +19,7 @@ import pytest
 
 from tests.service import ROOT, SERVE, Service, own_database
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.alone]
 
 IS_SQLITE = os.environ["DATABASE_URL"].startswith("sqlite")
 # 5,000 and 1,000,000 by hand, for the record. On SQLite, where one works at a time and rests as
