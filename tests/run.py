@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ from xml.etree import ElementTree
 
 from tests.templates import shared_templates
 
-# It doubles what a pass takes, so it is measured where each test looks at one thing. What only
-# servers and browsers run is tested, but counts as not covered.
-COVERAGE = ("--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
-PASSES = (
-    ("-n", "2", "-m", "not processes and not browser", *COVERAGE),
+# It makes a pass slower by half, so it is measured once, where each test looks at one thing, on the
+# database that more of them run on. What only SQLite, servers and browsers run is tested, but
+# counts as not covered.
+COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
+FAST = ("-n", "2", "--dist", "worksteal", "-m", "not processes and not browser")
+SERVERS = (
     # Those that start servers of their own, but for those that ask much of the machine or in time.
     ("-n", "2", "-m", "processes and not alone"),
     ("-n", "0", "-m", "alone"),
@@ -63,7 +65,9 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.xml"
             command = [sys.executable, "-m", "pytest", *one, f"--junitxml={report}", *words]
+            begun_at = time.monotonic()
             code = subprocess.run(command, env=environment).returncode
+            print(f"{name}: {time.monotonic() - begun_at:.0f} s", flush=True)
             counted = count(report)
         # 5: the words for pytest left none in this pass
         if code not in (0, 5) and not counted[1]:
@@ -90,9 +94,10 @@ def main(words: list[str]) -> int:
     coverage = [sys.executable, "-m", "coverage"]
     subprocess.run([*coverage, "erase"], check=True)
     with shared_templates():
-        results = [run("SQLite", "sqlite:///leadping-test.sqlite3", words, (*PASSES, BROWSER))]
+        url = "sqlite:///leadping-test.sqlite3"
+        results = [run("SQLite", url, words, (FAST, *SERVERS, BROWSER))]
         with postgres() as url:
-            results.append(run("PostgreSQL", url, words, PASSES))
+            results.append(run("PostgreSQL", url, words, ((*FAST, *COVERAGE), *SERVERS)))
     covered = 0
     if not words:  # a part of the suite covers a part of the code
         covered = subprocess.run([*coverage, "report"]).returncode

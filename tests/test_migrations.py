@@ -36,7 +36,7 @@ print(json.dumps({
 
 
 def test_leads_from_before_the_compliance_rules_are_brought_up_to_date(tmp_path: Path) -> None:
-    with own_database(tmp_path, has_tables=False) as url:
+    with own_database(tmp_path) as url:
         environment = os.environ | {
             "DATABASE_URL": url,
             "ENV_FILE": os.devnull,
@@ -59,14 +59,12 @@ def test_leads_from_before_the_compliance_rules_are_brought_up_to_date(tmp_path:
             said: dict[str, Any] = json.loads(manage("shell", "-v", "0", "-c", LOOK))
             return said
 
-        manage("migrate")
         manage("seed_demo", "--posts=80")
         before = look()
         for app, name in (("leads", "0003"), ("sources", "0001")):
             manage("migrate", app, name)
         manage("migrate")
         after = look()
-        assert manage("makemigrations", "--check", "--dry-run").strip() == "No changes detected"
     assert after == before
     assert after["approved on arrival"] == after["approved at some time"] == after["approved"] > 30
     assert after["with end of certificate"] == after["with certificate"] > 30

@@ -10,12 +10,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from intake import store
+from intake.models import RateWindow
 from leads import caps
 from leads.caps import CapCounter, periods_of
 from leads.facts import parameters
 from leads.lookback import approved_of
 from leads.models import Lead, Suppression
-from sources.models import Source
+from sources.keys import digest
+from sources.models import Source, SourceKey
 from sources.sql import quoted
 from tests.api import Api
 from tests.factories import CERTIFICATE, Door, make_source
@@ -209,7 +211,37 @@ def test_every_look_up_of_a_post_uses_its_index_at_a_million_rows(crowded: Sourc
         assert caps.approved_in(crowded, periods[1].starts_at, periods[1].ends_at) > 100
     explain_all(queries)
 
+    keys_find_their_rows_by_an_index(crowded, text)
     far_pages_cost_as_the_first(crowded)
+
+
+def keys_find_their_rows_by_an_index(crowded: Source, text: str) -> None:
+    """Fail if a post or an answer looks through a table for what it has the key of."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {SourceKey._meta.db_table} "
+            "(id, source_id, label, digest, preview, is_test, created_at) "
+            "SELECT gen_random_uuid(), %s, '', md5(n::text), '', false, now() "
+            "FROM generate_series(1, 20000) AS n",
+            [crowded.id],
+        )
+        cursor.execute(
+            f"INSERT INTO {RateWindow._meta.db_table} (subject, started_ms, used) "
+            "SELECT 'source:' || n, 0, 1 FROM generate_series(1, 20000) AS n"
+        )
+        cursor.execute(f"ANALYZE {SourceKey._meta.db_table}, {RateWindow._meta.db_table}")
+    lead = Lead.objects.latest("received_at")
+    with CaptureQueriesContext(connection) as queries:
+        assert SourceKey.objects.get(digest=digest(text)).source_id == crowded.id
+        assert Lead.objects.get(id=lead.id) == lead
+    sql = [one["sql"] for one in queries.captured_queries]
+    sql.append(store.using("postgresql")[1].sql.replace("%s", "'source:1'"))
+    for one in sql:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {one}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "Seq Scan" not in plan, plan
+        assert "Index Scan" in plan, plan
 
 
 def far_pages_cost_as_the_first(crowded: Source) -> None:
