@@ -24,7 +24,7 @@ from tests.templates import shared_templates
 # database that more of them run on. What only SQLite, servers and browsers run is tested, but
 # counts as not covered.
 COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
-FAST = ("-n", "2", "--dist", "worksteal", "-m", "not processes and not browser")
+FAST = ("-n", "2", "-m", "not processes and not browser")
 SERVERS = (
     # Those that start servers of their own, but for those that ask much of the machine or in time.
     ("-n", "2", "-m", "processes and not alone"),
