@@ -106,8 +106,12 @@ def door(source: Source) -> Door:
 
 
 def find_chromium() -> str | None:
-    """Return the path of the browser to test with, None if there is none on this machine."""
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    """Return the path of the browser to test with, None if there is none on this machine.
+
+    The one without windows draws the same pages in half of the time.
+    """
+    names = (os.environ.get("CHROMIUM"), "chromium-headless-shell")
+    names = (*names, "chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
