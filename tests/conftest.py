@@ -110,9 +110,10 @@ def find_chromium() -> str | None:
 
     The one without windows draws the same pages in half of the time.
     """
-    names = (os.environ.get("CHROMIUM"), "chromium-headless-shell")
-    names = (*names, "chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if name and (path := shutil.which(name))), None)
+    names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
+    if named := os.environ.get("CHROMIUM"):
+        names.insert(0, named)
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="module")
