@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from tests.templates import shared_templates
 
-# It makes a pass slower by half, so it is measured once, where each test looks at one thing, on the
+# It makes a pass slower, so it is measured once, where each test looks at one thing, on the
 # database that more of them run on. What only SQLite, servers and browsers run is tested, but
 # counts as not covered.
 COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0", "--no-cov-on-fail")
