@@ -220,7 +220,9 @@ def test_such_a_lead_has_waited_since_its_change(lead: Lead, api: Api, mary: Any
     api.put(path(lead), {"contact": {"streetAddress": {"state": "CA"}}})
     fresh(lead).reject(mary, "", "Not ours")
     rollup.keep_now()
-    row = DayCount.objects.get(source=lead.source, by=DayCount.By.TOTAL, span="day")
+    # It may have come the day before its post, which is where it was put back to.
+    days = DayCount.objects.filter(source=lead.source, by=DayCount.By.TOTAL, span="day")
+    (row,) = days.filter(reviewed__gt=0)
     assert row.numbers.reviewed == 1
     assert row.numbers.review_seconds < 60
 
