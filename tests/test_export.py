@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -28,7 +29,7 @@ from leads.browse import Browse
 from leads.columns import COLUMNS
 from leads.exporting import again, ask, cancel, fetched
 from leads.exports import Export, ExportChunk, ExportDownload, ExportedLeads, NotExportable
-from leads.files import FORMATS, Csv, Field, Ndjson, Type
+from leads.files import FORMATS, PARQUET_GROUP, Csv, Field, Ndjson, Type, write_parquet
 from leads.models import Lead
 from sources.models import Source, Tag
 from tests.factories import CERTIFICATE, make_tombstone
@@ -368,6 +369,19 @@ def test_a_text_that_is_too_long_for_a_spreadsheet_is_cut(chief: Any, source: So
     (row,) = read_xlsx(bytes_of(one), [Field("sourceMetadata")])
     assert len(row["sourceMetadata"]) == files.XLSX_TEXT_MAX_LENGTH
     assert row["sourceMetadata"].endswith("…")
+
+
+def test_a_parquet_file_is_written_in_groups_that_fit_in_memory(tmp_path: Path) -> None:
+    count = 2 * PARQUET_GROUP + 1
+    source, target = tmp_path / "rows.ndjson", tmp_path / "rows.parquet"
+    source.write_text("".join(f'{{"id": "{number}"}}\n' for number in range(count)))
+    write_parquet(source, target, [Field("id")], lambda: True)
+    read = duckdb.sql(f"SELECT id FROM '{target}'").fetchall()
+    assert [one for (one,) in read] == [str(number) for number in range(count)]
+    groups = duckdb.sql(
+        f"SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('{target}')"
+    ).fetchall()
+    assert sorted(groups) == [(0, PARQUET_GROUP), (1, PARQUET_GROUP), (2, 1)]
 
 
 def test_without_duckdb_parquet_is_not_offered_and_says_why(
