@@ -35,6 +35,7 @@ from django.test import Client
 from django.utils import timezone
 
 from intake.models import Post
+from intake.reports import BREAKDOWNS
 from leads.columns import COLUMNS
 from leads.models import Lead, Suppression
 from sources.models import Source
@@ -121,8 +122,18 @@ LEADS = [
     *((f"search: {one}", LIST, {"find": f"{{{one}}}"}) for one in SEARCHES),
     ("a lead", "/admin/leads/lead/{lead}/change/"),
 ]  # fmt: skip
-SETS: dict[str, list[Any]] = {"console": CONSOLE, "leads": LEADS}
-LARGE = ("leads_lead", "intake_post", "leads_suppression")
+# Reports: each way to tell them, of the usual 30 days and of a year.
+REPORTS = [
+    (f"by {name}, {told}", f"/admin/reports/?by={name}{days}")
+    for told, days in (("30 days", ""), ("a year", "&from={year_ago}&to={today}"))
+    for name in BREAKDOWNS
+] + [
+    ("of the busiest source, a year", "/admin/reports/?source={busy}&from={year_ago}&to={today}"),
+    ("of a vendor, a year", "/admin/reports/?vendor={vendor}&from={year_ago}&to={today}"),
+    ("of a business, a year", "/admin/reports/?business={business}&from={year_ago}&to={today}"),
+]
+SETS: dict[str, list[Any]] = {"console": CONSOLE, "leads": LEADS, "reports": REPORTS}
+LARGE = ("leads_lead", "intake_post", "leads_suppression", "intake_daycount")
 SETTINGS = (
     *("fsync", "synchronous_commit", "shared_buffers", "effective_cache_size", "work_mem"),
     *("random_page_cost", "max_parallel_workers_per_gather", "jit"),
@@ -146,6 +157,7 @@ def places() -> dict[str, Any]:
 
     day = timezone.now().replace(hour=5, minute=0, second=0) - timedelta(days=7)
     lead = Lead.objects.filter(erased_at=None).exclude(external_id="")[1000]
+    today = timezone.localdate()
     busy = Source.objects.get(id=volumes[-1]["source"])
     refused = Post.objects.without_new_lead().filter(lead=None).order_by("-received_at")[10]
     return {
@@ -167,6 +179,8 @@ def places() -> dict[str, Any]:
         "ending": lead.phone[-4:],
         "nobody": "Nobody Here",
         "day": f"{day:%Y-%m-%dT%H:%M:%SZ}",
+        "today": today,
+        "year_ago": today - timedelta(days=364),
         "next_day": f"{day + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}",
         "lead": lead.id,
         "external_id": lead.external_id,
