@@ -49,7 +49,6 @@ MEASURED = (
     ("13 columns, with persons", WIDE, "csv", False),
     ("13 columns, with persons, NDJSON", WIDE, "ndjson", False),
 )
-# A piece has 100,000 leads, which the first of these do not fill.
 MEMORY_ROWS = (50_000, 150_000, 1_000_000)
 
 

@@ -329,8 +329,8 @@ PARQUET_TYPES = {
     Type.BOOL: "BOOLEAN",
 }
 PARQUET_MEMORY = "256MB"
-# It holds so many rows at a time: the file is 2 % larger than with the usual 122,880, and the
-# memory no more than what it took to write the NDJSON that it is made of.
+# DuckDB holds so many rows at a time: with its usual 122,880 it would take more memory than writing
+# the NDJSON did that the file is made of; the file is 2 % larger for it.
 PARQUET_GROUP = 20_480
 NO_PARQUET = "Parquet needs DuckDB on the server: pip install -r requirements-parquet.txt."
 
